@@ -1,0 +1,67 @@
+# "make help" lists the targets. test, cover, fuzz, loc and demo need Go, git
+# and make alone; the others build the tools pinned in tools/go.mod, once.
+
+FUZZTIME ?= 20s
+BENCHFLAGS ?=
+TESTFLAGS ?=
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+tool := go tool -modfile=$(CURDIR)/tools/go.mod
+
+# The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
+race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help all demo test cover fuzz bench generate fmt lint check loc
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+all: generate lint test ## Generate, lint and test (default)
+
+demo: ## Run the quick start: a server calls its clients
+	go run ./examples/quickstart
+
+test: ## Vet and test with the race detector (TESTFLAGS=...)
+	$(if $(race),,@echo "make: no C compiler, so this tests WITHOUT the race detector")
+	go vet ./...
+	go test $(race) -timeout 10m $(TESTFLAGS) ./...
+
+cover: ## Test and print the share of the statements that ran
+	go test -timeout 10m -coverprofile=coverage.out \
+		-coverpkg="$$(go list ./... | grep -v -e '/proto$$' -e '/examples/' | paste -sd , -)" ./...
+	go tool cover -func=coverage.out
+
+fuzz: ## Run each fuzz target for a while (FUZZTIME=20s)
+	scripts/fuzz $(FUZZTIME)
+
+bench: ## Compare with the alternatives (BENCHFLAGS=...)
+	cd bench && go run . $(BENCHFLAGS)
+
+generate: ## Regenerate the Go code from proto/
+	$(tool) buf generate
+
+fmt: ## Format Go and proto
+	$(tool) buf format -w
+	$(tool) golangci-lint fmt
+
+lint: ## Lint Go, proto and the go.mod files
+	$(tool) buf lint
+	$(tool) buf format -d --exit-code
+	$(tool) golangci-lint run
+	go fix -diff ./...
+	go mod tidy -diff
+	cd bench && go vet ./...
+	cd bench && $(tool) golangci-lint run
+	cd bench && go fix -diff ./...
+	cd bench && go mod tidy -diff
+
+check: generate ## Fail if the generated code is stale or not committed
+	git diff --exit-code -- proto '*.pb.go'
+	@new=$$(git ls-files --others --exclude-standard -- proto '*.pb.go') || exit; \
+		test -z "$$new" || { echo "not committed:"; echo "$$new"; exit 1; } >&2
+
+loc: ## Rewrite the table of lines per package in README.md
+	scripts/loc

@@ -1,0 +1,533 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+// sendAhead is how many bytes of messages a call may have waiting before
+// SendMsg waits, as in grpc-go.
+const sendAhead = 64 << 10
+
+// Invoke makes a unary call. It is grpc.ClientConnInterface's.
+func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	c, err := s.newCall(ctx, unaryDesc, method, opts)
+	if err != nil {
+		return err
+	}
+	if err := c.SendMsg(args); err != nil && err != io.EOF {
+		return err
+	}
+	return c.RecvMsg(reply)
+}
+
+// NewStream begins a call. It is grpc.ClientConnInterface's.
+func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c, err := s.newCall(ctx, desc, method, opts)
+	if err != nil {
+		return nil, err
+	}
+	c.stop = context.AfterFunc(ctx, func() { c.finish(status.FromContextError(ctx.Err()).Err(), OutcomeUnknown) })
+	if desc.ClientStreams {
+		// Who may take long to send must not keep the handler waiting.
+		pre, err := c.begin()
+		if err != nil {
+			return nil, c.finish(err, OutcomeAnswered)
+		}
+		if !s.out.add(&c.out, item{pre: pre}) {
+			return nil, c.finish(s.unavailable(OutcomeNotSent), OutcomeNotSent)
+		}
+	}
+	return c, nil
+}
+
+// callerCall is the caller's end of a call.
+type callerCall struct {
+	s      *Session
+	ctx    context.Context //nolint:containedctx // a grpc.ClientStream has one
+	method string
+	desc   *grpc.StreamDesc
+	opts   callOptions
+	stop   func() bool // stops waiting for the end of ctx; nil if nothing waits
+	stats  *callStats  // nil without stats handlers
+
+	out outbound
+	in  inbox
+
+	// in.mu guards what follows.
+	header     metadata.MD
+	hasHeader  bool
+	headerDone chan struct{} // closed when the header is known; made on demand
+	trailer    metadata.MD
+	over       bool // the peer has sent its end
+
+	begun    bool        // the head has been written; SendMsg's
+	sentAll  bool        // no message may follow; SendMsg's and CloseSend's
+	once     sync.Once   // for end
+	finished atomic.Bool // end has run
+	result   error       // of end; to be read only after it
+	head     [96]byte    // the storage of the head of most calls
+}
+
+func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*callerCall, error) {
+	o, err := s.cfg.parseOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	c := &callerCall{s: s, ctx: ctx, method: method, desc: desc, opts: o}
+	if err := s.enterCall(c); err != nil {
+		return nil, err
+	}
+	c.out.owner = c
+	c.out.win.left = s.remote.callWindow
+	c.in.init(&s.cfg, &s.budget, phaseHeader, o.maxRecv)
+	if len(s.cfg.StatsHandlers) > 0 {
+		c.stats, c.ctx = beginStats(ctx, s, true, method, desc)
+	}
+	return c, nil
+}
+
+// enterCall counts a call in, if the session takes calls and ctx has not ended.
+func (s *Session) enterCall(c *callerCall) error {
+	if err := c.ctx.Err(); err != nil {
+		return NewError(status.FromContextError(err), OutcomeNotSent, err)
+	}
+	if s.ended() {
+		return s.unavailable(OutcomeNotSent)
+	}
+	switch ok, leaving := s.out.enter(s.remote.maxCalls); {
+	case leaving:
+		return NewError(status.New(codes.Unavailable, s.label()+"the session is about to end"), OutcomeNotSent, nil)
+	case !ok:
+		return NewError(status.Newf(codes.ResourceExhausted, "%sthe limit of %d calls at a time is reached",
+			s.label(), s.remote.maxCalls), OutcomeNotSent, nil)
+	}
+	return nil
+}
+
+// begin encodes the request's head.
+func (c *callerCall) begin() ([]byte, error) {
+	c.begun = true
+	h := wire.Head{Method: c.method, Codec: c.opts.subtype, Compressor: c.opts.compressorName}
+	creds, err := c.opts.credentialsMetadata(c.ctx, &c.s.cfg, c.method)
+	if err != nil {
+		return nil, err
+	}
+	md, _ := metadata.FromOutgoingContext(c.ctx)
+	size := 0
+	var storage [2]metadata.MD
+	h.Metadata = storage[:0]
+	for _, m := range [...]metadata.MD{md, creds} {
+		if len(m) == 0 {
+			continue
+		}
+		if err := checkMetadata(m); err != nil {
+			return nil, status.Error(codes.Internal, err.Error())
+		}
+		m = sendableMetadata(m)
+		size += metadataCost(m)
+		h.Metadata = append(h.Metadata, m)
+	}
+	if size > c.s.remote.maxMetadata {
+		return nil, status.Errorf(codes.ResourceExhausted, "%sthe metadata has %d bytes, above the limit of %d",
+			c.s.label(), size, c.s.remote.maxMetadata)
+	}
+	if deadline, ok := c.ctx.Deadline(); ok {
+		h.HasTimeout = true
+		h.Timeout = uint64(max(time.Until(deadline), 0) / time.Microsecond) //nolint:gosec // not negative
+	}
+	c.stats.outHeader(c.method, md)
+	return wire.AppendBegin(c.head[:0], h), nil
+}
+
+// SendMsg sends a message. It returns when the message is on its way or waits
+// behind at most sendAhead bytes; m is not used after that. It returns io.EOF
+// when the call has ended: RecvMsg tells why.
+func (c *callerCall) SendMsg(m any) error {
+	if c.sentAll {
+		return c.finish(status.Error(codes.Internal, "SendMsg called after CloseSend"), OutcomeAnswered)
+	}
+	e, err := c.opts.encode(m, c.opts.maxSend)
+	if err != nil {
+		return c.finish(err, OutcomeNotSent)
+	}
+	it := item{message: e.data, compressed: e.compressed}
+	if !c.begun {
+		if it.pre, err = c.begin(); err != nil {
+			e.data.Free()
+			return c.finish(err, OutcomeNotSent)
+		}
+	}
+	if !c.desc.ClientStreams {
+		it.post = wire.HalfClose
+		c.sentAll = true
+	} else {
+		c.s.out.wait(&c.out, sendAhead, c.ctx.Done())
+		if c.isOver() {
+			e.data.Free()
+			return io.EOF
+		}
+	}
+	sent := e.data.Len()
+	if !c.s.out.add(&c.out, it) {
+		c.in.drop(c.s.unavailable(OutcomeUnknown))
+		return io.EOF
+	}
+	c.stats.outPayload(m, e.plain, sent)
+	return nil
+}
+
+// CloseSend says that no message follows.
+func (c *callerCall) CloseSend() error {
+	if c.sentAll {
+		return nil
+	}
+	c.sentAll = true
+	if !c.begun {
+		pre, err := c.begin()
+		if err != nil {
+			c.finish(err, OutcomeNotSent) //nolint:errcheck // RecvMsg returns it
+			return nil
+		}
+		if !c.s.out.add(&c.out, item{pre: pre, post: wire.HalfClose}) {
+			c.in.drop(c.s.unavailable(OutcomeNotSent))
+		}
+		return nil
+	}
+	c.s.out.finish(&c.out, wire.HalfClose)
+	return nil
+}
+
+// isOver reports whether the peer or finish has ended the call.
+func (c *callerCall) isOver() bool {
+	if c.finished.Load() {
+		return true
+	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return c.over || c.in.closed != nil
+}
+
+// RecvMsg receives a message into m. It returns io.EOF when the call has ended
+// well, and the call's status otherwise.
+func (c *callerCall) RecvMsg(m any) error {
+	err := c.recv(m)
+	if err == io.EOF {
+		if c.desc.ServerStreams {
+			c.finish(nil, OutcomeAnswered) //nolint:errcheck // that was it
+			return io.EOF
+		}
+		return c.finish(status.Error(codes.Internal, "cardinality violation: received no response message from non-server-streaming RPC"), OutcomeAnswered)
+	}
+	if err != nil {
+		return c.finish(err, OutcomeUnknown)
+	}
+	if c.desc.ServerStreams {
+		return nil
+	}
+	// The status follows the only message.
+	switch data, _, err := c.in.take(c.ctx.Done(), c.grant); {
+	case err == nil:
+		data.Free()
+		return c.finish(status.Error(codes.Internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message"), OutcomeAnswered)
+	case err == io.EOF:
+		return c.finish(nil, OutcomeAnswered)
+	default:
+		return c.finish(c.cause(err), OutcomeUnknown)
+	}
+}
+
+func (c *callerCall) recv(m any) error {
+	if c.finished.Load() {
+		if c.result == nil {
+			return io.EOF
+		}
+		return c.result
+	}
+	data, compressed, err := c.in.take(c.ctx.Done(), c.grant)
+	c.stats.inResponse(c, err)
+	if err != nil {
+		return c.cause(err)
+	}
+	size := data.Len()
+	plain, err := c.opts.decode(data, compressed, c.opts.maxRecv, m, codes.Internal)
+	if err != nil {
+		return err
+	}
+	c.stats.inPayload(m, plain, size)
+	return nil
+}
+
+// cause translates the end of waiting.
+func (c *callerCall) cause(err error) error {
+	if err == errDone {
+		return status.FromContextError(c.ctx.Err()).Err()
+	}
+	return err
+}
+
+// grant gives the peer more window.
+func (c *callerCall) grant(n uint64) {
+	c.s.out.send(windowFrame(c.out.id, n))
+}
+
+func windowFrame(id, n uint64) []byte {
+	var part [12]byte
+	return wire.AppendCallFrame(nil, id, wire.AppendWindow(part[:0], n), nil, nil)
+}
+
+// Context returns the call's context.
+func (c *callerCall) Context() context.Context { return c.ctx }
+
+// Header waits for the response header. If the call ends without one it returns
+// what RecvMsg would, and nil if that is io.EOF.
+func (c *callerCall) Header() (metadata.MD, error) {
+	c.in.mu.Lock()
+	if !c.hasHeader && c.in.closed == nil && c.headerDone == nil {
+		c.headerDone = make(chan struct{})
+	}
+	done, known := c.headerDone, c.hasHeader || c.in.closed != nil
+	c.in.mu.Unlock()
+	if !known {
+		select {
+		case <-done:
+		case <-c.ctx.Done():
+			return nil, c.finish(c.cause(errDone), OutcomeUnknown)
+		}
+	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if c.hasHeader || c.in.closed == io.EOF || c.over {
+		return c.header, nil
+	}
+	return nil, c.in.closed
+}
+
+// Trailer returns the trailing metadata. It is there when RecvMsg has returned
+// an error, io.EOF among them.
+func (c *callerCall) Trailer() metadata.MD {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return c.trailer
+}
+
+// receive takes a frame of the call.
+func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
+	if bad := f.Parts &^ (wire.PartHeader | wire.PartMessage | wire.PartEnd | wire.PartWindow); bad != 0 {
+		return fmt.Errorf("a part of a request (%b) on a call of this end", bad)
+	}
+	if f.Parts&wire.PartWindow != 0 {
+		if err := c.s.out.credit(&c.out, f.Window); err != nil {
+			return err
+		}
+		if f.Parts == wire.PartWindow {
+			return nil
+		}
+	}
+	c.in.mu.Lock()
+	err := c.put(f, batch)
+	over := c.over
+	c.in.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if over {
+		c.s.table.remove(&c.out)
+	}
+	c.in.signal()
+	return nil
+}
+
+// put takes the parts of a response. c.in.mu is held.
+func (c *callerCall) put(f *wire.Frame, batch mem.Buffer) error {
+	if f.Parts&wire.PartHeader != 0 {
+		next, err := c.in.phase.next(eventHeader)
+		if err != nil {
+			return err
+		}
+		c.in.phase = next
+		md, fits, err := readMetadata(f.Header, c.s.cfg.MaxMetadata)
+		if err != nil {
+			return err
+		}
+		if !fits {
+			c.in.close(metadataError(c.s.cfg.MaxMetadata))
+		}
+		c.header = md
+		c.headerKnown()
+	}
+	if f.Parts&wire.PartMessage != 0 {
+		if err := c.in.putMessage(f, batch); err != nil {
+			return err
+		}
+		c.headerKnown()
+	}
+	if f.Parts&wire.PartEnd != 0 {
+		return c.putEnd(f)
+	}
+	return nil
+}
+
+func metadataError(limit int) error {
+	return status.Errorf(codes.ResourceExhausted, "pushtunnel: the peer sent metadata above the limit of %d bytes", limit)
+}
+
+func (c *callerCall) headerKnown() {
+	if c.hasHeader {
+		return
+	}
+	c.hasHeader = true
+	c.wakeHeader()
+}
+
+func (c *callerCall) wakeHeader() {
+	if c.headerDone != nil {
+		close(c.headerDone)
+		c.headerDone = nil
+	}
+}
+
+// putEnd takes the end of a response. c.in.mu is held.
+func (c *callerCall) putEnd(f *wire.Frame) error {
+	e := eventEnd
+	if f.End.Code != 0 {
+		e = eventFail
+	}
+	next, err := c.in.phase.next(e)
+	if err != nil {
+		return err
+	}
+	c.in.phase = next
+	trailer, fits, err := readMetadata(f.End.Trailer, c.s.cfg.MaxMetadata)
+	if err != nil {
+		return err
+	}
+	c.over = true
+	c.trailer = trailer
+	switch {
+	case !fits:
+		c.in.close(metadataError(c.s.cfg.MaxMetadata))
+	case e == eventEnd:
+		c.in.close(io.EOF)
+	default:
+		c.in.close(endError(&f.End))
+	}
+	c.wakeHeader()
+	return nil
+}
+
+// endError makes an error of a status that came in.
+func endError(e *wire.End) error {
+	p := &spb.Status{}
+	if len(e.Details) == 0 || proto.Unmarshal(e.Details, p) != nil || p.Code != int32(e.Code) { //nolint:gosec // compared only
+		p = &spb.Status{Code: int32(e.Code), Message: string(e.Message)} //nolint:gosec // a status code
+	}
+	st := status.FromProto(p)
+	if e.Refused {
+		return NewError(st, OutcomeRefused, nil)
+	}
+	return st.Err()
+}
+
+// lost ends the call because the session has ended.
+func (c *callerCall) lost(err error) {
+	c.s.out.detach(&c.out, nil)
+	c.in.mu.Lock()
+	c.in.close(err)
+	c.wakeHeader()
+	c.in.mu.Unlock()
+	c.in.signal()
+}
+
+// finish ends the call at this end, once: nil for an end in order. It returns
+// the call's error, which is that of the first finish. What is under way is
+// cancelled. outcome is that of err, unless err knows its own or nothing was
+// sent.
+func (c *callerCall) finish(err error, outcome Outcome) error {
+	c.once.Do(func() { c.end(err, outcome) })
+	return c.result
+}
+
+func (c *callerCall) end(err error, outcome Outcome) {
+	if c.stop != nil {
+		c.stop()
+	}
+	c.in.mu.Lock()
+	over := c.over
+	c.wakeHeader()
+	c.in.mu.Unlock()
+	var last []byte
+	if !over {
+		last = wire.Cancel
+	}
+	begun := c.s.out.detach(&c.out, last)
+	c.s.out.leave()
+	c.result = withOutcome(err, outcome, begun, over)
+	ended := c.result
+	if ended == nil {
+		ended = io.EOF
+	}
+	left := c.in.drop(ended)
+	if begun && !over {
+		c.s.table.abandon(&c.out, left+abandonFrames*frameCost)
+	}
+	c.stats.end(c.result)
+	c.report()
+	c.finished.Store(true)
+}
+
+// withOutcome adds the outcome to the error of a call that its peer did not end.
+func withOutcome(err error, outcome Outcome, begun, over bool) error {
+	if err == nil || over {
+		return err
+	}
+	if _, ok := err.(*Error); ok { //nolint:errorlint // our own errors are not wrapped here
+		return err
+	}
+	if !begun {
+		outcome = OutcomeNotSent
+	}
+	if outcome == OutcomeAnswered {
+		return err
+	}
+	return NewError(status.Convert(err), outcome, err)
+}
+
+// abandonFrames is how many frames of an abandoned call may still come, besides
+// what fits in its window.
+const abandonFrames = 64
+
+// report does what the call's options want done at the end.
+func (c *callerCall) report() {
+	if c.opts.header != nil || c.opts.trailer != nil {
+		c.in.mu.Lock()
+		header, trailer := c.header, c.trailer
+		c.in.mu.Unlock()
+		if c.opts.header != nil {
+			*c.opts.header = header
+		}
+		if c.opts.trailer != nil {
+			*c.opts.trailer = trailer
+		}
+	}
+	if c.opts.peer != nil {
+		*c.opts.peer = *c.s.cfg.Peer
+	}
+	for _, f := range c.opts.onFinish {
+		f(c.result)
+	}
+}

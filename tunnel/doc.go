@@ -1,0 +1,36 @@
+// Package tunnel runs one session: many gRPC calls, in both senses of the
+// stubs that exist, over one ordered transport. It knows no roles beyond who
+// dialled, no names and no networks; package server and package client give it
+// those.
+//
+// The words of the project, used everywhere in this sense:
+//
+//   - client: a named peer that dialled in and serves calls
+//   - server: the end that accepts clients and calls them
+//   - session: one live tunnel of one client; a name may have many
+//   - call: one RPC in a session; it has a call id
+//   - caller, handler: the end that began a call, and the other one
+//   - frame: the unit on the wire; a batch is some frames in one write
+//   - transport: what carries batches
+//   - protocol: what turns an accepted byte connection into a session
+//   - push: a call from the server to a client
+//
+// # How it is built
+//
+// A session has one goroutine that reads. It owns nothing that a user's code
+// could hold up: it puts what arrives where the call's own goroutine finds it,
+// and goes on. There is no goroutine that writes: whoever has something to send
+// and finds nobody sending does it, for the others too. Only if that might
+// block does a goroutine take over, for as long as it takes. So a dead network
+// holds up no caller beyond its deadline.
+//
+// Three mutexes guard all shared state: Session.mu the table of calls,
+// outbox.mu all that waits to be sent, inbox.mu what one call has received.
+// They are never held across a send, a receive or a user's code. Order, where
+// two are held: Session.mu before outbox.mu; inbox.mu alone.
+//
+// The files follow that: session*.go the session and its life, outbox.go and
+// transit.go the sending side, inbox.go and window.go the receiving side,
+// caller*.go and handler*.go the two ends of a call, transport*.go what carries
+// batches. The frames themselves are in internal/wire.
+package tunnel

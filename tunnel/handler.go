@@ -1,0 +1,390 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+// handlerCall is the handler's end of a call. It is the grpc.ServerStream of
+// streaming handlers.
+type handlerCall struct {
+	s      *Session
+	method *method
+	format format
+	ctx    context.Context //nolint:containedctx // a grpc.ServerStream has one
+	own    handlerContext  // what ctx is, or is derived from
+	stats  *callStats      // nil without stats handlers
+
+	out outbound
+	in  inbox
+
+	// in.mu guards what follows.
+	header     metadata.MD
+	headerSent bool
+	trailer    metadata.MD
+	failed     error // of the first send or receive that failed
+
+	incoming metadata.MD // the request's; never changes
+	received bool        // a message has been taken; RecvMsg's
+	head     [64]byte    // the storage of the end of most calls
+}
+
+// accept begins a call of the peer. The reader calls it.
+func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
+	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose); bad != 0 {
+		return fmt.Errorf("parts (%b) that do not go with the begin of a call", bad)
+	}
+	if err := s.table.accept(f.CallID); err != nil {
+		return err
+	}
+	md, fits, err := readMetadata(f.Begin.Metadata, s.cfg.MaxMetadata)
+	if err != nil {
+		return err
+	}
+	if !fits {
+		return s.refuse(f, metadataError(s.cfg.MaxMetadata))
+	}
+	m, problem := s.cfg.Services.lookup(f.Begin.Method)
+	if m == nil {
+		return s.refuse(f, status.Error(codes.Unimplemented, problem))
+	}
+	form, err := formatOf(&f.Begin)
+	if err != nil {
+		return s.refuse(f, err)
+	}
+	if ok, _ := s.out.enter(s.cfg.MaxCalls); !ok {
+		return s.refuse(f, status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", s.cfg.MaxCalls))
+	}
+	c := &handlerCall{s: s, method: m, format: form, incoming: md}
+	c.out.owner = c
+	c.out.id = f.CallID
+	c.out.begun = true
+	c.out.win.left = s.remote.callWindow
+	c.in.init(&s.cfg, &s.budget, phaseMessages, s.cfg.MaxRecvMsgSize)
+	c.own.call = c
+	if f.Begin.HasTimeout {
+		c.own.deadline = time.Now().Add(timeout(f.Begin.Timeout))
+	}
+	c.ctx = &c.own
+	if err := c.receive(f, batch); err != nil {
+		return err
+	}
+	if !s.table.enter(f.CallID, c) {
+		return nil
+	}
+	s.cfg.Workers.run(c)
+	return nil
+}
+
+// timeout is a timeout of the wire; far enough if it is beyond all measure.
+func timeout(us uint64) time.Duration {
+	const most = uint64(1<<62) / uint64(time.Microsecond)
+	return time.Duration(min(us, most)) * time.Microsecond //nolint:gosec // bounded
+}
+
+func formatOf(b *wire.Begin) (f format, err error) {
+	f.subtype = string(b.Codec)
+	if f.codec = codecFor(f.subtype); f.codec == nil {
+		return f, status.Errorf(codes.Unimplemented, "pushtunnel: no codec registered for content-subtype %q", f.subtype)
+	}
+	if name := string(b.Compressor); name != "" && name != encoding.Identity {
+		if f.compressor = encoding.GetCompressor(name); f.compressor == nil {
+			return f, status.Errorf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
+		}
+	}
+	return f, nil
+}
+
+// refuse ends a call of the peer before its handler runs.
+func (s *Session) refuse(f *wire.Frame, err error) error {
+	st := status.Convert(err)
+	if f.Parts&wire.PartHalfClose == 0 {
+		// More of it may come before the peer has read this.
+		s.table.allow(s.cfg.CallWindow + abandonFrames*frameCost)
+	}
+	end := wire.AppendEnd(nil, wire.Tail{Code: uint32(st.Code()), Message: st.Message(), Refused: true})
+	return s.out.queue(wire.AppendCallFrame(nil, f.CallID, nil, nil, end))
+}
+
+// receive takes a frame of the call.
+func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
+	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose | wire.PartCancel | wire.PartWindow); bad != 0 {
+		return fmt.Errorf("parts (%b) that do not go with a call of the peer", bad)
+	}
+	if f.Parts&wire.PartWindow != 0 {
+		if err := c.s.out.credit(&c.out, f.Window); err != nil {
+			return err
+		}
+	}
+	if f.Parts&(wire.PartMessage|wire.PartHalfClose) != 0 {
+		if err := c.put(f, batch); err != nil {
+			return err
+		}
+		c.in.signal()
+	}
+	if f.Parts&wire.PartCancel != 0 {
+		c.s.out.detach(&c.out, nil)
+		c.s.table.remove(&c.out)
+		c.own.end(context.Canceled)
+	}
+	return nil
+}
+
+func (c *handlerCall) put(f *wire.Frame, batch mem.Buffer) error {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if f.Parts&wire.PartMessage != 0 {
+		if err := c.in.putMessage(f, batch); err != nil {
+			return err
+		}
+	}
+	if f.Parts&wire.PartHalfClose != 0 {
+		next, err := c.in.phase.next(eventHalfClose)
+		if err != nil {
+			return err
+		}
+		c.in.phase = next
+		c.in.close(io.EOF)
+	}
+	return nil
+}
+
+// lost ends the call because the session has ended.
+func (c *handlerCall) lost(error) {
+	c.s.out.detach(&c.out, nil)
+	c.own.end(context.Canceled)
+}
+
+// run runs the handler, and answers. A panic of the handler is not caught, as
+// in grpc-go: recovery is an interceptor's work.
+func (c *handlerCall) run() {
+	if len(c.s.cfg.StatsHandlers) > 0 {
+		c.stats, c.ctx = beginStats(c.ctx, c.s, false, c.method.name, c.method.stream)
+		c.stats.inRequest(c)
+	}
+	reply, err := c.handle()
+	c.finish(reply, err)
+}
+
+func (c *handlerCall) handle() (reply any, err error) {
+	m := c.method
+	if m.unary != nil {
+		return m.unary(m.impl, c.ctx, c.RecvMsg, c.s.cfg.UnaryInterceptor)
+	}
+	if c.s.cfg.StreamInterceptor == nil {
+		return nil, m.stream.Handler(m.impl, c)
+	}
+	info := &grpc.StreamServerInfo{FullMethod: m.name, IsClientStream: m.stream.ClientStreams, IsServerStream: m.stream.ServerStreams}
+	return nil, c.s.cfg.StreamInterceptor(m.impl, c, info, m.stream.Handler)
+}
+
+// finish sends the reply of a unary handler and the status.
+func (c *handlerCall) finish(reply any, err error) {
+	var it item
+	if err == nil && c.method.unary != nil {
+		it, err = c.message(reply)
+	}
+	c.in.mu.Lock()
+	if c.failed != nil {
+		// As in grpc-go, the first failure is what the caller is told.
+		err = c.failed
+	}
+	if err != nil && it.message != nil {
+		it.message.Free()
+		it = item{}
+	}
+	trailer := c.trailer
+	it.pre = c.sendHeader()
+	c.in.mu.Unlock()
+
+	it.post = c.tail(err, trailer)
+	it.final = true
+	c.stats.outTrailer(trailer)
+	c.s.out.leave()
+	c.s.out.add(&c.out, it)
+	left := c.in.drop(errDone)
+	if !c.in.ended() {
+		c.s.table.allow(left + abandonFrames*frameCost)
+	}
+	c.own.end(context.Canceled)
+	c.stats.end(err)
+}
+
+// tail encodes the end of the call. What is too large becomes an error.
+func (c *handlerCall) tail(err error, trailer metadata.MD) []byte {
+	t := wire.Tail{Trailer: trailer}
+	if err != nil {
+		st, ok := status.FromError(err)
+		if !ok {
+			st = status.FromContextError(err)
+		}
+		t.Code, t.Message = uint32(st.Code()), st.Message()
+		if p := st.Proto(); len(p.GetDetails()) > 0 {
+			t.Details, _ = proto.Marshal(p) //nolint:errcheck // without details then
+		}
+	}
+	if n := metadataCost(trailer) + len(t.Message) + len(t.Details); n > c.s.remote.maxMetadata {
+		t = wire.Tail{Code: uint32(codes.ResourceExhausted), Message: fmt.Sprintf(
+			"pushtunnel: the handler's status and trailer have %d bytes, above the limit of %d", n, c.s.remote.maxMetadata)}
+	}
+	return wire.AppendEnd(c.head[:0], t)
+}
+
+// message encodes a message.
+func (c *handlerCall) message(m any) (item, error) {
+	e, err := c.format.encode(m, c.s.cfg.MaxSendMsgSize)
+	if err != nil {
+		return item{}, err
+	}
+	c.stats.outPayload(m, e.plain, e.data.Len())
+	return item{message: e.data, compressed: e.compressed}, nil
+}
+
+// Context returns the call's context. It ends when the caller cancels, the
+// deadline passes, the session ends or the handler returns.
+func (c *handlerCall) Context() context.Context { return c.ctx }
+
+// RecvMsg receives a message into m, io.EOF after the last.
+func (c *handlerCall) RecvMsg(m any) error {
+	data, compressed, err := c.in.take(c.own.Done(), c.grant)
+	switch {
+	case err == errDone:
+		return c.fail(status.FromContextError(c.own.Err()).Err())
+	case err == io.EOF && !c.received && !c.method.stream.ClientStreams:
+		return c.fail(status.Error(codes.Internal, "cardinality violation: received no request message from non-client-streaming RPC"))
+	case err == io.EOF:
+		return io.EOF
+	case err != nil:
+		return c.fail(err)
+	}
+	c.received = true
+	size := data.Len()
+	plain, err := c.format.decode(data, compressed, c.s.cfg.MaxRecvMsgSize, m, codes.Unimplemented)
+	if err != nil {
+		return c.fail(err)
+	}
+	c.stats.inPayload(m, plain, size)
+	return nil
+}
+
+// SendMsg sends a message. It returns when the message is on its way or waits
+// behind at most sendAhead bytes; m is not used after that.
+func (c *handlerCall) SendMsg(m any) error {
+	it, err := c.message(m)
+	if err != nil {
+		return c.fail(err)
+	}
+	c.in.mu.Lock()
+	it.pre = c.sendHeader()
+	c.in.mu.Unlock()
+	c.s.out.wait(&c.out, sendAhead, c.own.Done())
+	if err := c.own.Err(); err != nil {
+		it.message.Free()
+		return c.fail(status.FromContextError(err).Err())
+	}
+	if !c.s.out.add(&c.out, it) {
+		return c.fail(status.Error(codes.Canceled, "pushtunnel: the call has ended"))
+	}
+	return nil
+}
+
+// fail notes the first failure of the call's stream.
+func (c *handlerCall) fail(err error) error {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if c.failed == nil {
+		c.failed = err
+	}
+	return err
+}
+
+// grant gives the peer more window.
+func (c *handlerCall) grant(n uint64) {
+	c.s.out.send(windowFrame(c.out.id, n))
+}
+
+// SetHeader adds to the header that goes with the first message.
+func (c *handlerCall) SetHeader(md metadata.MD) error { return c.setHeader(md, false) }
+
+// SendHeader sends the header at once.
+func (c *handlerCall) SendHeader(md metadata.MD) error { return c.setHeader(md, true) }
+
+func (c *handlerCall) setHeader(md metadata.MD, send bool) error {
+	if err := checkMetadata(md); err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	c.in.mu.Lock()
+	if c.headerSent {
+		c.in.mu.Unlock()
+		return status.Error(codes.Internal, "transport: SendHeader called multiple times")
+	}
+	header := metadata.Join(c.header, sendableMetadata(md))
+	if n := metadataCost(header); n > c.s.remote.maxMetadata {
+		c.in.mu.Unlock()
+		return c.fail(status.Errorf(codes.ResourceExhausted, "pushtunnel: the header has %d bytes, above the limit of %d", n, c.s.remote.maxMetadata))
+	}
+	c.header = header
+	var pre []byte
+	if send {
+		pre = c.sendHeader()
+	}
+	c.in.mu.Unlock()
+	if send {
+		if pre == nil {
+			pre = wire.AppendHeader(nil, nil)
+		}
+		c.s.out.add(&c.out, item{pre: pre})
+	}
+	return nil
+}
+
+// sendHeader returns the encoded header if it is yet to be sent and not empty.
+// c.in.mu is held.
+func (c *handlerCall) sendHeader() []byte {
+	if c.headerSent {
+		return nil
+	}
+	c.headerSent = true
+	c.stats.outHeader(c.method.name, c.header)
+	if len(c.header) == 0 {
+		return nil
+	}
+	return wire.AppendHeader(nil, c.header)
+}
+
+// SetTrailer adds to the trailer. Pairs that gRPC does not allow are left out.
+func (c *handlerCall) SetTrailer(md metadata.MD) {
+	if checkMetadata(md) != nil {
+		return
+	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, sendableMetadata(md))
+}
+
+// transportStream is a handlerCall as grpc.SetHeader, grpc.Method and their like
+// want it.
+type transportStream handlerCall
+
+func (t *transportStream) Method() string { return t.method.name }
+
+func (t *transportStream) SetHeader(md metadata.MD) error { return (*handlerCall)(t).SetHeader(md) }
+
+func (t *transportStream) SendHeader(md metadata.MD) error { return (*handlerCall)(t).SendHeader(md) }
+
+func (t *transportStream) SetTrailer(md metadata.MD) error {
+	(*handlerCall)(t).SetTrailer(md)
+	return nil
+}

@@ -1,0 +1,270 @@
+package tunnel
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+var errEmptyPiece = errors.New("an empty piece of a message")
+
+// budget is the memory of a session beyond what each call has a right to.
+type budget struct{ left atomic.Int64 }
+
+func (b *budget) take(n int64) bool {
+	if b.left.Add(-n) < 0 {
+		b.left.Add(n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) { b.left.Add(n) }
+
+// inbox is the receiving half of a call. The reader puts what has come, and
+// never waits; the call's own goroutine takes.
+type inbox struct {
+	budget    *budget
+	maxWindow int64
+	maxSize   uint64 // of a message
+
+	// mu guards what follows, and what the owner of the inbox says it guards.
+	mu      sync.Mutex
+	phase   phase
+	win     recvWindow
+	pieces  []piece
+	lacking uint64 // what the message under way still lacks, if phasePieces
+	closed  error  // why no more pieces come: io.EOF or a status
+	dropped bool   // nobody takes any more
+	wake    chan struct{}
+
+	partial  mem.BufferSlice // the pieces of a message that is not complete
+	squeezed bool            // it is compressed
+	size     int64           // of the partial message
+	held     int64           // what it holds of the budget
+	grown    int64           // what the window holds of the budget
+	one      [1]mem.Buffer   // the storage that partial starts with
+}
+
+// piece is a message or a part of one.
+type piece struct {
+	data       mem.Buffer
+	compressed bool
+	first      bool
+	last       bool
+	blocked    bool
+	oversize   uint64 // the size of a message above the limit; it has no data
+}
+
+func (in *inbox) init(cfg *Config, b *budget, start phase, maxSize int) {
+	in.budget = b
+	in.maxWindow = cfg.MaxCallWindow
+	in.maxSize = uint64(maxSize) //nolint:gosec // checked by the options
+	in.phase = start
+	in.win = newRecvWindow(cfg.CallWindow)
+	in.wake = make(chan struct{}, 1)
+}
+
+// putMessage takes the message part of a frame. in.mu is held.
+func (in *inbox) putMessage(f *wire.Frame, batch mem.Buffer) error {
+	n := uint64(len(f.Message))
+	p := piece{compressed: f.Compressed, blocked: f.Blocked}
+	var e event
+	switch {
+	case in.phase == phasePieces:
+		if n == 0 {
+			return errEmptyPiece
+		}
+		if n > in.lacking || f.MessageSize != 0 {
+			return errors.New("a piece that does not fit its message")
+		}
+		in.lacking -= n
+		if e = eventPiece; in.lacking == 0 {
+			e, p.last = eventLast, true
+		}
+	case f.MessageSize != 0:
+		if n == 0 {
+			return errEmptyPiece
+		}
+		e, p.first = eventFirst, true
+		in.lacking = f.MessageSize - n
+	default:
+		e, p.first, p.last = eventWhole, true, true
+	}
+	next, err := in.phase.next(e)
+	if err != nil {
+		return err
+	}
+	in.phase = next
+	if err := in.win.receive(cost(int(n), p.first)); err != nil { //nolint:gosec // at most MaxPiece
+		return err
+	}
+	if in.dropped {
+		return nil
+	}
+	if size := max(f.MessageSize, n); p.first && size > in.maxSize {
+		p.oversize = size
+		in.dropped = true
+		in.pieces = append(in.pieces, p)
+		return nil
+	}
+	p.data = keep(f.Message, batch)
+	in.pieces = append(in.pieces, p)
+	return nil
+}
+
+// keep returns data, a part of batch, as a buffer of its own. Small parts of
+// large batches are copied: they would keep the whole batch in memory.
+func keep(data []byte, batch mem.Buffer) mem.Buffer {
+	whole := batch.ReadOnlyData()
+	if len(data) < 4<<10 && len(data)*4 < len(whole) || len(data) <= 1<<10 {
+		return mem.SliceBuffer(append([]byte(nil), data...))
+	}
+	start := cap(whole) - cap(data)
+	return batch.Slice(start, start+len(data))
+}
+
+// close says that no more comes: err is io.EOF for an end in order, or a status.
+// What has come can still be taken. in.mu is held. The first close counts.
+func (in *inbox) close(err error) {
+	if in.closed == nil {
+		in.closed = err
+	}
+}
+
+// signal wakes the goroutine that takes.
+func (in *inbox) signal() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next message, which the caller frees before it takes again.
+// It waits for it until done is closed; then it returns errDone. At the end it
+// returns what close was given, again and again. grant is called, without a
+// lock, with what the peer may send more. One goroutine takes at a time.
+func (in *inbox) take(done <-chan struct{}, grant func(uint64)) (msg mem.BufferSlice, compressed bool, err error) {
+	for {
+		in.mu.Lock()
+		msg, more := in.absorb()
+		compressed, closed := in.squeezed, in.closed
+		in.mu.Unlock()
+		if more > 0 && closed == nil {
+			grant(more)
+		}
+		if msg != nil {
+			return msg, compressed, nil
+		}
+		if closed != nil {
+			return nil, false, closed
+		}
+		select {
+		case <-in.wake:
+		case <-done:
+			return nil, false, errDone
+		}
+	}
+}
+
+// errDone is what take returns when it stops waiting. Nobody outside sees it.
+var errDone = errors.New("pushtunnel: done")
+
+// absorb moves pieces to the message under way. If that completes it, it
+// returns the message. grant is what the peer may send more. in.mu is held.
+func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
+	for i, p := range in.pieces {
+		if p.oversize > 0 {
+			in.fail(i, status.Errorf(codes.ResourceExhausted,
+				"grpc: received message larger than max (%d vs. %d)", p.oversize, in.maxSize))
+			return nil, grant
+		}
+		if p.first {
+			in.partial, in.squeezed = in.one[:0], p.compressed
+		}
+		n := int64(p.data.Len())
+		in.size += n
+		if need := in.size - in.win.size - in.held; !p.last && need > 0 {
+			if !in.budget.take(need) {
+				in.fail(i, status.Error(codes.ResourceExhausted,
+					"pushtunnel: no room for a message of this size: the session's buffer limit is reached"))
+				return nil, grant
+			}
+			in.held += need
+		}
+		in.partial = append(in.partial, p.data)
+		in.pieces[i] = piece{}
+		grant += in.win.consume(cost(int(n), p.first))
+		if p.blocked && i == len(in.pieces)-1 {
+			grant += in.grow()
+		}
+		if p.last {
+			in.pieces = in.pieces[:copy(in.pieces, in.pieces[i+1:])]
+			msg = in.partial
+			in.budget.give(in.held)
+			in.partial, in.size, in.held = nil, 0, 0
+			return msg, grant
+		}
+	}
+	in.pieces = in.pieces[:0]
+	return nil, grant
+}
+
+// fail ends the receiving half because the piece at i can't be taken. in.mu is
+// held.
+func (in *inbox) fail(i int, err error) {
+	in.pieces = in.pieces[:copy(in.pieces, in.pieces[i:])]
+	in.free()
+	in.closed = err
+}
+
+// grow makes the window larger: the sender had to stop for it, while the reader
+// has taken all there was. It returns what to give to the peer.
+func (in *inbox) grow() uint64 {
+	n := min(in.win.size, in.maxWindow-in.win.size)
+	if n > 0 && in.budget.take(n) {
+		in.grown += n
+		in.win.grow(n)
+	}
+	return in.win.flush()
+}
+
+// drop frees what has come and all that comes; err is what take returns from
+// now on. It returns how much more the peer may have under way.
+func (in *inbox) drop(err error) (left int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.free()
+	if in.closed == nil {
+		in.closed = err
+	}
+	in.signal()
+	return in.win.left
+}
+
+// free frees what has come and all that comes. in.mu is held.
+func (in *inbox) free() {
+	in.dropped = true
+	for _, p := range in.pieces {
+		if p.data != nil {
+			p.data.Free()
+		}
+	}
+	in.partial.Free()
+	in.budget.give(in.held + in.grown)
+	in.pieces, in.partial, in.size, in.held, in.grown = nil, nil, 0, 0, 0
+}
+
+// ended reports whether the inbox was closed in order and nothing is left in it.
+func (in *inbox) ended() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.closed == io.EOF && len(in.pieces) == 0
+}

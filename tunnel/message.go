@@ -1,0 +1,182 @@
+package tunnel
+
+import (
+	"io"
+	"math"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+)
+
+// format is how the messages of a call are encoded.
+type format struct {
+	codec      encoding.CodecV2
+	subtype    string // the codec's name on the wire; empty: proto
+	compressor encoding.Compressor
+}
+
+// name returns the name of the compressor, empty without one.
+func (f *format) name() string {
+	if f.compressor == nil {
+		return ""
+	}
+	return f.compressor.Name()
+}
+
+// gRPC's 5 bytes before a message, which stats handlers expect to be counted.
+const grpcPrefix = 5
+
+var protoCodec = encoding.GetCodecV2(proto.Name)
+
+// codecFor returns the codec of a content-subtype, nil if none is registered.
+func codecFor(subtype string) encoding.CodecV2 {
+	if subtype == "" || subtype == proto.Name {
+		return protoCodec
+	}
+	subtype = strings.ToLower(subtype)
+	if c := encoding.GetCodecV2(subtype); c != nil {
+		return c
+	}
+	if c := encoding.GetCodec(subtype); c != nil {
+		return codecV1{c}
+	}
+	return nil
+}
+
+// oldCodec is what encoding.Codec and grpc.Codec have in common.
+type oldCodec interface {
+	Marshal(v any) ([]byte, error)
+	Unmarshal(data []byte, v any) error
+}
+
+// codecV1 makes a CodecV2 of an old codec.
+type codecV1 struct{ oldCodec }
+
+func (c codecV1) Marshal(v any) (mem.BufferSlice, error) {
+	b, err := c.oldCodec.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+func (c codecV1) Unmarshal(data mem.BufferSlice, v any) error {
+	return c.oldCodec.Unmarshal(data.Materialize(), v)
+}
+
+func (c codecV1) Name() string {
+	switch c := c.oldCodec.(type) {
+	case interface{ Name() string }:
+		return c.Name()
+	case interface{ String() string }:
+		return c.String()
+	}
+	return ""
+}
+
+// encoded is a message ready to be sent.
+type encoded struct {
+	data       mem.Buffer
+	plain      int // its size in bytes before compression
+	compressed bool
+}
+
+// encode encodes and compresses a message. Errors are statuses, in the words of
+// gRPC.
+func (f *format) encode(m any, limit int) (encoded, error) {
+	out, err := f.codec.Marshal(m)
+	if err != nil {
+		return encoded{}, status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
+	}
+	e := encoded{plain: out.Len()}
+	if f.compressor != nil && e.plain > 0 {
+		squeezed, err := compress(out, f.compressor)
+		out.Free()
+		if err != nil {
+			return encoded{}, status.Errorf(codes.Internal, "grpc: error while compressing: %v", err)
+		}
+		out, e.compressed = squeezed, true
+	}
+	if n := out.Len(); n > limit {
+		out.Free()
+		return encoded{}, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, limit)
+	}
+	switch len(out) {
+	case 0:
+		e.data = mem.SliceBuffer(nil)
+	case 1:
+		e.data = out[0]
+	default:
+		e.data = out.MaterializeToBuffer(mem.DefaultBufferPool())
+		out.Free()
+	}
+	return e, nil
+}
+
+func compress(in mem.BufferSlice, c encoding.Compressor) (out mem.BufferSlice, err error) {
+	w, err := c.Compress(mem.NewWriter(&out, mem.DefaultBufferPool()))
+	if err == nil {
+		for _, b := range in {
+			if _, err = w.Write(b.ReadOnlyData()); err != nil {
+				break
+			}
+		}
+		if e := w.Close(); err == nil {
+			err = e
+		}
+	}
+	if err != nil {
+		out.Free()
+		return nil, err
+	}
+	return out, nil
+}
+
+// decode decodes a message into m and frees it. It returns the message's size
+// before compression. missing is the status code for a compressor that is not
+// there. Errors are statuses, in the words of gRPC.
+func (f *format) decode(data mem.BufferSlice, compressed bool, limit int, m any, missing codes.Code) (plain int, err error) {
+	defer func() { data.Free() }()
+	if compressed {
+		if f.compressor == nil {
+			return 0, status.Error(missing, "grpc: a compressed message on a call without a compressor")
+		}
+		out, err := decompress(data, f.compressor, limit)
+		if err != nil {
+			return 0, err
+		}
+		data.Free()
+		data = out
+	}
+	if err := f.codec.Unmarshal(data, m); err != nil {
+		return 0, status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
+	}
+	return data.Len(), nil
+}
+
+func decompress(data mem.BufferSlice, c encoding.Compressor, limit int) (mem.BufferSlice, error) {
+	r := data.Reader()
+	defer r.Close() //nolint:errcheck // a reader of memory
+	plain, err := c.Decompress(r)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the received message: %v", err)
+	}
+	bound := int64(limit)
+	if bound < math.MaxInt64 {
+		bound++
+	}
+	out, err := mem.ReadAll(io.LimitReader(plain, bound), mem.DefaultBufferPool())
+	if err != nil {
+		out.Free()
+		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the received message: %v", err)
+	}
+	if n := out.Len(); n > limit {
+		out.Free()
+		return nil, status.Errorf(codes.ResourceExhausted, "grpc: message after decompression larger than max %d", limit)
+	}
+	return out, nil
+}

@@ -1,0 +1,470 @@
+package tunnel
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+const (
+	// batchTarget is how large a batch may become, in bytes: with gRPC's 5-byte
+	// prefix it fills one HTTP/2 DATA frame.
+	batchTarget = 16<<10 - 5
+	// ackEvery is how many received bytes are confirmed without being asked.
+	ackEvery = 64 << 10
+	// maxControl is how many bytes of control frames may wait. Only a peer that
+	// makes this end talk and does not listen gets there.
+	maxControl = 256 << 10
+	// inlineBatches is how many batches a caller sends, its own and others',
+	// before a goroutine takes over.
+	inlineBatches = 8
+)
+
+// outbox is the sending side of a session: what waits, in which order it goes,
+// and who sends it. Control frames go first. Then the calls that have something
+// to say and the window to say it take turns, a piece each.
+type outbox struct {
+	transport Transport
+	table     *table
+	received  atomic.Uint64 // bytes of batches that came in; set by the reader
+
+	// mu guards what follows and the outbound half of every call.
+	mu       sync.Mutex
+	control  []byte // encoded frames
+	ready    ring   // calls that can send
+	open     int    // calls that have entered and not left
+	leaving  bool   // no more may enter
+	transit  transit
+	acked    uint64 // the part of received that the peer knows
+	flushing bool   // somebody is sending
+	closed   bool   // nothing is sent any more
+	failed   func(error)
+}
+
+func newOutbox(t Transport, tab *table, failed func(error)) *outbox {
+	return &outbox{transport: t, table: tab, failed: failed, transit: transit{window: minTransit}}
+}
+
+// outbound is the sending half of a call. outbox.mu guards it.
+type outbound struct {
+	owner      call
+	id         uint64 // 0 until the first frame of a call that this end makes
+	win        sendWindow
+	items      []item
+	first      [1]item // the storage that items starts with
+	off        int     // how much of the first item's message has been sent
+	bytes      int     // message bytes that wait
+	begun      bool    // its first frame may have left
+	detached   bool    // it takes no more
+	prev, next *outbound
+	wake       chan struct{} // signalled when fewer bytes wait or it is detached
+}
+
+// item is a run of parts that go out in one frame, or in several if the message
+// is large. It owns a reference to the message.
+type item struct {
+	pre        []byte     // encoded parts before the message
+	message    mem.Buffer // nil: none
+	compressed bool
+	post       []byte // encoded parts after the message
+	final      bool   // nothing of this call comes after it
+}
+
+// add queues it for a call and sends what is ready. It reports false, and drops
+// the item, if the call is detached or the outbox closed.
+func (o *outbox) add(c *outbound, it item) bool {
+	o.mu.Lock()
+	if c.detached || o.closed {
+		o.mu.Unlock()
+		if it.message != nil {
+			it.message.Free()
+		}
+		return false
+	}
+	if c.items == nil {
+		c.items = c.first[:0]
+	}
+	c.items = append(c.items, it)
+	c.detached = it.final
+	if it.message != nil {
+		c.bytes += it.message.Len()
+	}
+	o.enlist(c)
+	o.flush(true)
+	return true
+}
+
+// finish adds parts behind all that waits for a call: to the last item if that
+// has not gone out, otherwise as one of their own.
+func (o *outbox) finish(c *outbound, post []byte) {
+	o.mu.Lock()
+	if n := len(c.items); n > 0 && !c.detached {
+		last := &c.items[n-1]
+		last.post = append(last.post[:len(last.post):len(last.post)], post...)
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	o.add(c, item{post: post})
+}
+
+// enter counts a call in, unless limit calls are in or the session is to end.
+func (o *outbox) enter(limit int) (ok, leaving bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.leaving || o.open >= limit {
+		return false, o.leaving
+	}
+	o.open++
+	return true, false
+}
+
+// leave counts a call out.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	o.open--
+	o.part()
+}
+
+// last lets no more calls in. When all are out the peer is told.
+func (o *outbox) last() {
+	o.mu.Lock()
+	if o.leaving {
+		o.mu.Unlock()
+		return
+	}
+	o.leaving = true
+	o.part()
+}
+
+// part says the last word if it is time. o.mu is held and released.
+func (o *outbox) part() {
+	if !o.leaving || o.open > 0 || o.closed {
+		o.mu.Unlock()
+		return
+	}
+	o.control = wire.AppendSessionFrame(o.control, wire.Done)
+	o.flush(false)
+}
+
+// inFlight returns how many calls are in.
+func (o *outbox) inFlight() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.open
+}
+
+// detach ends the sending half of a call: what waits is dropped. If the call's
+// first frame has left, the parts in last go out; nil for none. It reports
+// whether the first frame has left.
+func (o *outbox) detach(c *outbound, last []byte) (begun bool) {
+	o.mu.Lock()
+	begun = c.begun
+	c.detached = true
+	o.drop(c)
+	if begun && last != nil && !o.closed {
+		o.control = wire.AppendCallFrame(o.control, c.id, nil, nil, last)
+	}
+	o.flush(false)
+	return begun
+}
+
+// drop frees what waits for a call. o.mu is held.
+func (o *outbox) drop(c *outbound) {
+	o.ready.remove(c)
+	for _, it := range c.items {
+		if it.message != nil {
+			it.message.Free()
+		}
+	}
+	c.items, c.bytes = nil, 0
+	c.signal()
+}
+
+// wait blocks until fewer than limit bytes wait for the call, or it is detached,
+// or done is closed.
+func (o *outbox) wait(c *outbound, limit int, done <-chan struct{}) {
+	for {
+		o.mu.Lock()
+		ok := c.detached || o.closed || c.bytes < limit
+		if !ok && c.wake == nil {
+			c.wake = make(chan struct{}, 1)
+		}
+		o.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-c.wake:
+		case <-done:
+			return
+		}
+	}
+}
+
+// credit lets a call send n more bytes.
+func (o *outbox) credit(c *outbound, n uint64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.detached {
+		return nil
+	}
+	err := c.win.add(n)
+	o.enlist(c)
+	return err
+}
+
+// send queues encoded control frames and sends what is ready.
+func (o *outbox) send(frames []byte) {
+	o.mu.Lock()
+	o.control = append(o.control, frames...)
+	o.flush(false)
+}
+
+// queue queues encoded control frames. The reader calls it, and flushes later.
+func (o *outbox) queue(frames []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil
+	}
+	o.control = append(o.control, frames...)
+	if len(o.control) > maxControl {
+		return errNotListening
+	}
+	return nil
+}
+
+// ack notes that the peer has received total bytes.
+func (o *outbox) ack(total uint64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.transit.ack(total, time.Now)
+}
+
+// kick sends what is ready.
+func (o *outbox) kick() {
+	o.mu.Lock()
+	o.flush(false)
+}
+
+// close drops all that waits, and all that comes. It returns the calls of which
+// nothing has left.
+func (o *outbox) close() (unsent []call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.control = nil
+	for c := o.ready.head; c != nil; c = o.ready.head {
+		if !c.begun {
+			unsent = append(unsent, c.owner)
+		}
+		o.drop(c)
+	}
+	return unsent
+}
+
+// enlist puts a call among those that can send, if it can. o.mu is held.
+func (o *outbox) enlist(c *outbound) {
+	if c.sendable() {
+		o.ready.push(c)
+	}
+}
+
+// sendable reports whether the call's next piece may go now.
+func (c *outbound) sendable() bool {
+	if len(c.items) == 0 {
+		return false
+	}
+	m := c.items[0].message
+	if m == nil {
+		return true
+	}
+	_, ok := c.win.next(m.Len()-c.off, c.off == 0)
+	return ok
+}
+
+func (c *outbound) signal() {
+	if c.wake != nil {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// due reports whether there is something to send. o.mu is held.
+func (o *outbox) due() bool {
+	return !o.closed && (len(o.control) > 0 ||
+		o.received.Load()-o.acked >= ackEvery ||
+		o.ready.head != nil && o.transit.room(time.Now))
+}
+
+// flush sends what is ready, unless somebody does that already. It does not
+// block. o.mu is held and released. A caller that can wait for others yields
+// once, so that their frames travel with its own.
+func (o *outbox) flush(yield bool) {
+	if o.flushing || !o.due() {
+		o.mu.Unlock()
+		return
+	}
+	o.flushing = true
+	if yield && o.open > 1 {
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
+	}
+	for range inlineBatches {
+		if !o.inline() {
+			break
+		}
+		if !o.sendBatch() {
+			o.mu.Unlock()
+			return
+		}
+	}
+	if !o.due() {
+		o.flushing = false
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	go func() {
+		o.mu.Lock()
+		for o.sendBatch() { //nolint:revive // the work is in the condition
+		}
+		o.mu.Unlock()
+	}()
+}
+
+// inline reports whether a send now cannot block.
+func (o *outbox) inline() bool {
+	return o.transit.underWay() < uint64(o.transport.InlineBytes()) //nolint:gosec // a small constant
+}
+
+// sendBatch builds and sends one batch. If there is none, or the transport has
+// failed, it reports false and nobody is sending. o.mu is held, but not while
+// it sends.
+func (o *outbox) sendBatch() bool {
+	batch := o.build()
+	if batch == nil {
+		o.flushing = false
+		return false
+	}
+	o.mu.Unlock()
+	err := o.transport.Send(batch)
+	if err != nil {
+		o.failed(err)
+	}
+	o.mu.Lock()
+	if err != nil {
+		o.flushing = false
+		return false
+	}
+	return true
+}
+
+// build returns the next batch, nil if nothing is due. o.mu is held.
+func (o *outbox) build() mem.Buffer {
+	if !o.due() {
+		return nil
+	}
+	size := len(o.control) + smallBatch/2
+	if c := o.ready.head; c != nil {
+		size += c.nextSize()
+		if c.next != nil {
+			size += batchTarget
+		}
+	}
+	buf := batchPool.Get(size)
+	b := append((*buf)[:0], o.control...)
+	o.control = o.control[:0]
+	if n := o.received.Load(); n > o.acked {
+		o.acked = n
+		var part [12]byte
+		b = wire.AppendSessionFrame(b, wire.AppendReceived(part[:0], n))
+	}
+	for c := o.ready.head; c != nil && o.transit.room(time.Now); c = o.ready.head {
+		if len(b) > 0 && len(b)+c.nextSize() > batchTarget {
+			break
+		}
+		o.ready.remove(c)
+		if !c.begun {
+			c.begun = true
+			o.table.begin(c)
+		}
+		final := c.items[0].final
+		b = c.appendNext(b)
+		if final && len(c.items) == 0 {
+			o.table.remove(c)
+		}
+		o.enlist(c)
+	}
+	o.transit.sent += uint64(len(b))
+	*buf = b
+	return mem.NewBuffer(buf, batchPool)
+}
+
+// nextSize is no less than what appendNext will append.
+func (c *outbound) nextSize() int {
+	it := &c.items[0]
+	n := wire.FrameOverhead + len(it.pre) + len(it.post)
+	if it.message != nil {
+		piece, _ := c.win.next(it.message.Len()-c.off, c.off == 0)
+		n += piece
+	}
+	return n
+}
+
+// appendNext appends the next frame of a call that is sendable.
+func (c *outbound) appendNext(b []byte) []byte {
+	it := &c.items[0]
+	if it.message == nil {
+		b = wire.AppendCallFrame(b, c.id, it.pre, nil, it.post)
+		c.shift()
+		return b
+	}
+	data := it.message.ReadOnlyData()
+	first := c.off == 0
+	n, _ := c.win.next(len(data)-c.off, first)
+	c.win.spend(n, first)
+	p := wire.Piece{Data: data[c.off : c.off+n], Compressed: first && it.compressed}
+	last := c.off+n == len(data)
+	if first && !last {
+		p.Size = uint64(len(data))
+	}
+	var pre, post []byte
+	if first {
+		pre = it.pre
+	}
+	if last {
+		post = it.post
+	}
+	c.bytes -= n
+	c.off += n
+	if last {
+		message := it.message
+		c.shift()
+		p.Blocked = len(c.items) > 0 && !c.sendable()
+		b = wire.AppendCallFrame(b, c.id, pre, &p, post)
+		message.Free()
+	} else {
+		p.Blocked = !c.sendable()
+		b = wire.AppendCallFrame(b, c.id, pre, &p, post)
+	}
+	c.signal()
+	return b
+}
+
+// shift drops the first item.
+func (c *outbound) shift() {
+	c.off = 0
+	n := copy(c.items, c.items[1:])
+	c.items[n] = item{}
+	c.items = c.items[:n]
+}

@@ -1,0 +1,115 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+)
+
+// Services are the gRPC services that one end of a session serves. It is a
+// grpc.ServiceRegistrar, and what stock reflection and health need of a
+// grpc.Server besides. Register before a session uses it. The zero value serves
+// nothing.
+type Services struct {
+	// mu guards what follows until freeze; after that nothing writes.
+	mu       sync.RWMutex
+	frozen   bool
+	services map[string]grpc.ServiceInfo
+	methods  map[string]*method
+}
+
+// method is one method that can be called.
+type method struct {
+	name   string // "/package.Service/Method"
+	impl   any
+	unary  func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error)
+	stream *grpc.StreamDesc
+}
+
+// unaryDesc is the shape of a unary call.
+var unaryDesc = &grpc.StreamDesc{}
+
+// RegisterService registers a service and its implementation, as
+// grpc.Server.RegisterService does. Like that it panics on misuse at start-up:
+// a service registered twice or too late, or an implementation that lacks a
+// method.
+func (s *Services) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if impl != nil {
+		want := reflect.TypeOf(desc.HandlerType).Elem()
+		if got := reflect.TypeOf(impl); !got.Implements(want) {
+			panic(fmt.Sprintf("pushtunnel: the handler of %s is a %v, which does not implement %v", //nolint:forbidigo // misuse at start-up
+				desc.ServiceName, got, want))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen {
+		panic(fmt.Sprintf("pushtunnel: service %s is registered after serving has begun", desc.ServiceName)) //nolint:forbidigo // misuse at start-up
+	}
+	if _, ok := s.services[desc.ServiceName]; ok {
+		panic(fmt.Sprintf("pushtunnel: service %s is registered twice", desc.ServiceName)) //nolint:forbidigo // misuse at start-up
+	}
+	if s.services == nil {
+		s.services = make(map[string]grpc.ServiceInfo)
+		s.methods = make(map[string]*method)
+	}
+	info := grpc.ServiceInfo{Metadata: desc.Metadata}
+	for _, m := range desc.Methods {
+		name := "/" + desc.ServiceName + "/" + m.MethodName
+		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, stream: unaryDesc}
+		info.Methods = append(info.Methods, grpc.MethodInfo{Name: m.MethodName})
+	}
+	for i := range desc.Streams {
+		d := &desc.Streams[i]
+		name := "/" + desc.ServiceName + "/" + d.StreamName
+		s.methods[name] = &method{name: name, impl: impl, stream: d}
+		info.Methods = append(info.Methods, grpc.MethodInfo{
+			Name: d.StreamName, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams,
+		})
+	}
+	s.services[desc.ServiceName] = info
+}
+
+// GetServiceInfo returns what is registered, by service name.
+func (s *Services) GetServiceInfo() map[string]grpc.ServiceInfo {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	info := make(map[string]grpc.ServiceInfo, len(s.services))
+	for name, service := range s.services {
+		info[name] = service
+	}
+	return info
+}
+
+// freeze lets lookup go without a lock.
+func (s *Services) freeze() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = true
+}
+
+// lookup returns the method of a full name. If there is none it says so in the
+// words of a grpc.Server.
+func (s *Services) lookup(name []byte) (m *method, problem string) {
+	if s == nil {
+		return nil, "this end of the tunnel serves no calls"
+	}
+	if m, ok := s.methods[string(name)]; ok {
+		return m, ""
+	}
+	service, method, ok := strings.Cut(strings.TrimPrefix(string(name), "/"), "/")
+	if !ok || service == "" || method == "" {
+		return nil, fmt.Sprintf("malformed method name: %q", name)
+	}
+	if _, ok := s.services[service]; ok {
+		return nil, fmt.Sprintf("unknown method %v for service %v", method, service)
+	}
+	return nil, fmt.Sprintf("unknown service %v", service)
+}

@@ -1,0 +1,219 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/pushtunnel/pushtunnel/proto"
+)
+
+// Session is one live tunnel. It is a grpc.ClientConnInterface: calls on it are
+// calls to the peer. All methods may be called by any goroutine.
+//
+// A session ends when its transport does, when the peer breaks the protocol or
+// falls silent, and by Leave and Close. Calls that wait for an answer then get
+// UNAVAILABLE, handlers that run have their contexts cancelled.
+type Session struct {
+	cfg       Config
+	server    bool // this end accepted
+	transport Transport
+	out       *outbox
+	table     *table
+	budget    budget
+	live      *heartbeat
+
+	hello     chan struct{} // closed when the peer's hello has come
+	peerHello *pb.Hello     // to be read after that
+	remote    limits        // likewise
+	welcomed  bool          // the reader's: the first frame has come
+
+	done    chan struct{} // closed when the session has ended
+	endOnce sync.Once
+	err     error // why; to be read after done
+	closing atomic.Bool
+
+	doneOnce sync.Once
+	peerDone chan struct{} // closed when the peer begins no more calls
+}
+
+// limits are what the peer takes.
+type limits struct {
+	maxCalls    int
+	callWindow  int64
+	maxMetadata int
+}
+
+// Dial says hello on a transport that this end has dialled, and waits for the
+// answer: until ctx ends or cfg.HandshakeTimeout has passed. The transport
+// belongs to the session from now on, and is closed when Dial fails.
+func Dial(ctx context.Context, t Transport, cfg Config) (*Session, error) {
+	s := newSession(t, cfg, false)
+	s.sendHello("")
+	if err := s.awaitHello(ctx); err != nil {
+		return nil, err
+	}
+	s.live.start()
+	return s, nil
+}
+
+// Accept waits for the peer's hello on a transport that the peer has dialled.
+// The session takes no calls until Welcome. The transport belongs to the session
+// from now on, and is closed when Accept fails.
+func Accept(ctx context.Context, t Transport, cfg Config) (*Session, error) {
+	s := newSession(t, cfg, true)
+	if err := s.awaitHello(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Welcome answers the peer's hello. Calls may be made from now on.
+func (s *Session) Welcome() {
+	s.sendHello(s.cfg.Remote.Session)
+	s.live.start()
+}
+
+func newSession(t Transport, cfg Config, server bool) *Session {
+	s := &Session{
+		cfg:       cfg.withDefaults(),
+		server:    server,
+		transport: t,
+		table:     newTable(server),
+		hello:     make(chan struct{}),
+		done:      make(chan struct{}),
+		peerDone:  make(chan struct{}),
+	}
+	s.cfg.Services.freeze()
+	s.budget.left.Store(s.cfg.MaxBuffered)
+	s.out = newOutbox(t, s.table, func(err error) { s.end(fmt.Errorf("sending failed: %w", err)) })
+	s.live = newHeartbeat(s)
+	go s.read()
+	return s
+}
+
+// awaitHello waits for the peer's hello.
+func (s *Session) awaitHello(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
+	defer cancel()
+	select {
+	case <-s.hello:
+		return nil
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		err := status.Error(status.FromContextError(ctx.Err()).Code(), "pushtunnel: waiting for the peer's hello: "+ctx.Err().Error())
+		s.Close(err)
+		return err
+	}
+}
+
+// Peer returns who is at the other end.
+func (s *Session) Peer() Peer { return s.cfg.Remote }
+
+// PreviousSession returns what the peer has said about the session before this
+// one. See Hello in proto/pushtunnel.proto.
+func (s *Session) PreviousSession() (id string, lost bool) {
+	return s.peerHello.GetPreviousSession(), s.peerHello.GetPreviousLost()
+}
+
+// Done returns a channel that is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err tells why the session has ended: nil if it has not, or ended in order.
+func (s *Session) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// InFlight returns how many calls are under way.
+func (s *Session) InFlight() int { return s.out.inFlight() }
+
+// RoundTrip returns how long the last heartbeat took to come back, zero before
+// the first.
+func (s *Session) RoundTrip() time.Duration { return time.Duration(s.live.roundTrip.Load()) }
+
+func (s *Session) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the session at once. err, a status error, is what the peer is told;
+// nil means in order.
+func (s *Session) Close(err error) {
+	if err != nil && !s.ended() {
+		s.sendClose(status.Convert(err))
+	}
+	s.end(err)
+}
+
+// end ends the session, once.
+func (s *Session) end(err error) {
+	s.endOnce.Do(func() {
+		s.err = err
+		close(s.done)
+		s.live.stop()
+		unsent := s.out.close()
+		begun := s.table.end()
+		for _, c := range unsent {
+			c.lost(s.unavailable(OutcomeNotSent))
+		}
+		for _, c := range begun {
+			c.lost(s.unavailable(OutcomeUnknown))
+		}
+		s.transport.Close(err)
+	})
+}
+
+// label begins the messages of errors that a caller sees.
+func (s *Session) label() string {
+	if s.cfg.Remote.Name == "" {
+		return "pushtunnel: "
+	}
+	return fmt.Sprintf("pushtunnel: client %q: ", s.cfg.Remote.Name)
+}
+
+// unavailable is the error of a call on a session that has ended.
+func (s *Session) unavailable(outcome Outcome) error {
+	text := s.label() + "the session has ended"
+	if s.err != nil {
+		text += ": " + reason(s.err)
+	}
+	return NewError(status.New(codes.Unavailable, text), outcome, s.err)
+}
+
+// reason is the text of an error, without the decoration of a status.
+func reason(err error) string {
+	if st, ok := status.FromError(err); ok {
+		return st.Message()
+	}
+	return err.Error()
+}
+
+// protocolError is how a session ends whose peer breaks the protocol.
+func protocolError(err error) error {
+	return status.Errorf(codes.InvalidArgument, "pushtunnel: protocol error: %v", err)
+}
+
+var (
+	errNotListening = errors.New("the peer makes this end talk and does not listen")
+	errNoHello      = errors.New("the first frame is not a hello")
+	errNoSessionID  = errors.New("a hello of a server without a session id")
+	errHelloTwice   = errors.New("a second hello")
+	errPings        = errors.New("too many pings")
+	errRole         = errors.New("a frame that only the other end may send")
+)

@@ -1,0 +1,164 @@
+package tunnel
+
+import (
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/pushtunnel/pushtunnel/proto"
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+// read is the session's goroutine. It reads until the transport ends, which
+// Close sees to. Nothing in it waits for a call.
+func (s *Session) read() {
+	var f wire.Frame
+	for {
+		batch, err := s.transport.Recv()
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			s.end(err)
+			return
+		}
+		if s.ended() {
+			batch.Free()
+			continue
+		}
+		s.live.heard()
+		n := batch.Len()
+		s.out.received.Add(uint64(n)) //nolint:gosec // a length
+		if n > wire.MaxBatch {
+			err = status.Errorf(codes.InvalidArgument, "a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+		} else {
+			err = s.readBatch(&f, batch)
+		}
+		batch.Free()
+		if err != nil {
+			s.Close(protocolError(err))
+			continue
+		}
+		s.out.kick()
+	}
+}
+
+func (s *Session) readBatch(f *wire.Frame, batch mem.Buffer) error {
+	rest := batch.ReadOnlyData()
+	for {
+		var frame []byte
+		var err error
+		if frame, rest, err = wire.NextFrame(rest); err != nil || frame == nil {
+			return err
+		}
+		if err := f.Unmarshal(frame); err != nil {
+			return err
+		}
+		if err := f.Check(); err != nil {
+			return err
+		}
+		if err := s.readFrame(f, batch); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Session) readFrame(f *wire.Frame, batch mem.Buffer) error {
+	switch {
+	case f.Parts&wire.PartHello != 0:
+		return s.readHello(f)
+	case !s.welcomed && f.Parts&wire.PartClose == 0:
+		return errNoHello
+	case f.CallID == 0:
+		return s.readSessionFrame(f)
+	case f.Parts&wire.PartBegin != 0:
+		return s.accept(f, batch)
+	case f.Parts == 0:
+		return nil // of an unknown kind
+	}
+	c, err := s.table.find(f)
+	if err != nil || c == nil {
+		return err
+	}
+	return c.receive(f, batch)
+}
+
+// readHello takes the peer's hello.
+func (s *Session) readHello(f *wire.Frame) error {
+	if s.welcomed {
+		return errHelloTwice
+	}
+	s.welcomed = true
+	h := &pb.Hello{}
+	if err := proto.Unmarshal(f.Hello, h); err != nil {
+		return err
+	}
+	if h.GetVersion() < wire.Version {
+		s.Close(status.Errorf(codes.FailedPrecondition, "pushtunnel: the peer speaks version %d of the protocol, this end needs %d",
+			h.GetVersion(), wire.Version))
+		return nil
+	}
+	if h.GetCallWindow() < wire.MinCallWindow {
+		return errSmallWindow
+	}
+	s.remote = limits{
+		maxCalls:    int(h.GetMaxCalls()),
+		callWindow:  int64(min(h.GetCallWindow(), maxWindow)), //nolint:gosec // bounded
+		maxMetadata: min(int(h.GetMaxMetadata()), wire.MaxMetadata),
+	}
+	if !s.server {
+		if h.GetSessionId() == "" {
+			return errNoSessionID
+		}
+		s.cfg.Remote.Session = h.GetSessionId()
+		s.live.interval = time.Duration(h.GetHeartbeatMs()) * time.Millisecond
+	}
+	s.peerHello = h
+	close(s.hello)
+	return nil
+}
+
+// readSessionFrame takes a frame about the session.
+func (s *Session) readSessionFrame(f *wire.Frame) error {
+	if f.Parts&wire.PartReceived != 0 {
+		if err := s.out.ack(f.Received); err != nil {
+			return err
+		}
+	}
+	if f.Parts&wire.PartPing != 0 {
+		if !s.live.allowPing() {
+			return errPings
+		}
+		if err := s.out.queue(wire.AppendSessionFrame(nil, wire.AppendPong(nil, f.Ping))); err != nil {
+			return err
+		}
+	}
+	if f.Parts&wire.PartPong != 0 {
+		s.live.pong(f.Pong)
+	}
+	if f.Parts&wire.PartGoAway != 0 {
+		g := &pb.GoAway{}
+		if err := proto.Unmarshal(f.GoAway, g); err != nil {
+			return err
+		}
+		s.readGoAway(g)
+	}
+	if f.Parts&wire.PartDone != 0 {
+		if s.server {
+			return errRole
+		}
+		s.doneOnce.Do(func() { close(s.peerDone) })
+	}
+	if f.Parts&wire.PartClose != 0 {
+		st := &pb.Status{}
+		if err := proto.Unmarshal(f.Close, st); err != nil {
+			return err
+		}
+		s.end(status.Error(codes.Code(st.GetCode()), string(st.GetMessage())))
+	}
+	return nil
+}

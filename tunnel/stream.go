@@ -1,0 +1,129 @@
+package tunnel
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+)
+
+// NameKey and NameBinKey are the metadata keys that carry the client's name. See
+// PushTunnel.Connect in proto/pushtunnel.proto.
+const (
+	NameKey    = "clientname"
+	NameBinKey = "clientname-bin"
+)
+
+// ConnectMethod is the full name of PushTunnel.Connect.
+const ConnectMethod = "/pushtunnel.v1.PushTunnel/Connect"
+
+// streamBytes is how many bytes a gRPC stream takes before it blocks: grpc-go
+// lets a stream have 64 KiB in its own queue, whatever the windows are.
+const streamBytes = 48 << 10
+
+// partingTime is how long a client waits for the server to end the stream.
+const partingTime = time.Second
+
+// DialStream opens the gRPC stream of a session for the client of this name. The
+// stream lives until the transport is closed or ctx ends. md is sent along.
+func DialStream(ctx context.Context, cc grpc.ClientConnInterface, name string, md metadata.MD, opts ...grpc.CallOption) (Transport, error) {
+	md = md.Copy()
+	if printable(name) {
+		md.Set(NameKey, name)
+	} else {
+		md.Set(NameBinKey, name)
+	}
+	out, _ := metadata.FromOutgoingContext(ctx)
+	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(ctx, metadata.Join(out, md)))
+	opts = append(opts[:len(opts):len(opts)], grpc.ForceCodecV2(codec{}), grpc.StaticMethod(),
+		grpc.MaxCallRecvMsgSize(maxStreamMessage), grpc.MaxCallSendMsgSize(maxStreamMessage))
+	stream, err := cc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Connect", ServerStreams: true, ClientStreams: true}, ConnectMethod, opts...)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &clientStream{stream: stream, cancel: cancel, turn: make(chan struct{}, 1)}, nil
+}
+
+// maxStreamMessage leaves it to the session to complain of large batches.
+const maxStreamMessage = 4 << 20
+
+// clientStream is the dialling end of a gRPC stream.
+type clientStream struct {
+	stream grpc.ClientStream
+	cancel context.CancelFunc
+	turn   chan struct{} // holds a token while a send or the end of sending is under way
+	once   sync.Once
+}
+
+func (t *clientStream) Send(batch mem.Buffer) error {
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
+	return sendPacket(t.stream, batch)
+}
+
+func (t *clientStream) Recv() (mem.Buffer, error) {
+	batch, err := recvPacket(t.stream)
+	if err != nil {
+		t.cancel()
+	}
+	return batch, err
+}
+
+// Close ends the sending half, so that what was sent arrives, and cuts the
+// stream off if the server does not end it in time.
+func (t *clientStream) Close(error) {
+	t.once.Do(func() {
+		select {
+		case t.turn <- struct{}{}:
+			t.stream.CloseSend() //nolint:errcheck // always nil
+			<-t.turn
+			timer := time.AfterFunc(partingTime, t.cancel)
+			context.AfterFunc(t.stream.Context(), func() { timer.Stop() })
+		default:
+			t.cancel()
+		}
+	})
+}
+
+func (t *clientStream) InlineBytes() int { return streamBytes }
+
+// ServerStream is the accepting end of a gRPC stream. The gRPC handler of the
+// stream waits for Done, and returns Err.
+type ServerStream struct {
+	stream grpc.ServerStream
+	once   sync.Once
+	done   chan struct{}
+	err    error
+}
+
+// AcceptStream makes a transport of a stream that a gRPC server has accepted.
+func AcceptStream(stream grpc.ServerStream) *ServerStream {
+	return &ServerStream{stream: stream, done: make(chan struct{})}
+}
+
+// Done returns a channel that is closed when the transport is.
+func (t *ServerStream) Done() <-chan struct{} { return t.done }
+
+// Err returns what the transport was closed with. It may be called after Done.
+func (t *ServerStream) Err() error { return t.err }
+
+// Send implements Transport.
+func (t *ServerStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
+
+// Recv implements Transport.
+func (t *ServerStream) Recv() (mem.Buffer, error) { return recvPacket(t.stream) }
+
+// Close implements Transport.
+func (t *ServerStream) Close(err error) {
+	t.once.Do(func() {
+		t.err = err
+		close(t.done)
+	})
+}
+
+// InlineBytes implements Transport.
+func (t *ServerStream) InlineBytes() int { return streamBytes }

@@ -1,0 +1,149 @@
+package tunnel
+
+import (
+	"errors"
+	"sync"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
+)
+
+var (
+	errUnknownCall = errors.New("a frame of a call that was never begun")
+	errCallOrder   = errors.New("a call id that is not above those before it")
+	errStray       = errors.New("frames of a call after its end")
+)
+
+// call is one end of a call, as the reader sees it.
+type call interface {
+	// receive takes a frame of the call. The batch that it lies in belongs to
+	// the reader. It does not block. An error ends the session.
+	receive(f *wire.Frame, batch mem.Buffer) error
+	// lost ends the call because the session has ended.
+	lost(err error)
+}
+
+// table knows the calls that are under way, and which ids there have been.
+type table struct {
+	// mu guards what follows. It may be taken while outbox.mu is held.
+	mu    sync.Mutex
+	calls map[uint64]call
+	next  uint64 // the id of the next call of this end
+	last  uint64 // the id of the last call of the peer
+	stray int64  // the bytes that may still come for calls that this end gave up
+	ended bool
+}
+
+// frameCost is what a frame for a call that is gone counts of table.stray,
+// besides its message.
+const frameCost = 32
+
+func newTable(server bool) *table {
+	t := &table{calls: make(map[uint64]call)}
+	if server {
+		t.next = 1
+	} else {
+		t.next = 2
+	}
+	return t
+}
+
+// begin gives a call of this end its id.
+func (t *table) begin(c *outbound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.id = t.next
+	t.next += 2
+	if !t.ended {
+		t.calls[c.id] = c.owner
+	}
+}
+
+// accept enters a call of the peer.
+func (t *table) accept(id uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id%2 == t.next%2 {
+		return errUnknownCall
+	}
+	if id <= t.last {
+		return errCallOrder
+	}
+	t.last = id
+	return nil
+}
+
+// enter makes an accepted call findable. It reports false if the session has
+// ended.
+func (t *table) enter(id uint64, c call) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return false
+	}
+	t.calls[id] = c
+	return true
+}
+
+// remove forgets a call that both ends know to be over.
+func (t *table) remove(c *outbound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.calls, c.id)
+}
+
+// abandon forgets a call that the peer may not yet know to be over: so many
+// bytes of it may still come.
+func (t *table) abandon(c *outbound, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.calls, c.id)
+	t.stray += bytes
+}
+
+// allow lets so many bytes come for calls that are over.
+func (t *table) allow(bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stray += bytes
+}
+
+// find returns the call that a frame belongs to; nil if that is over and the
+// frame may be ignored.
+func (t *table) find(f *wire.Frame) (call, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c, ok := t.calls[f.CallID]; ok {
+		return c, nil
+	}
+	mine := f.CallID%2 == t.next%2
+	if mine && f.CallID >= t.next || !mine && f.CallID > t.last {
+		return nil, errUnknownCall
+	}
+	t.stray -= int64(len(f.Message)) + frameCost
+	if t.stray < 0 {
+		return nil, errStray
+	}
+	return nil, nil //nolint:nilnil // both nil is the documented third answer
+}
+
+// end takes all calls out, for the last time.
+func (t *table) end() []call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	calls := make([]call, 0, len(t.calls))
+	for _, c := range t.calls {
+		calls = append(calls, c)
+	}
+	t.calls = nil
+	return calls
+}
+
+// size returns how many calls are under way.
+func (t *table) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.calls)
+}

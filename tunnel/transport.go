@@ -1,0 +1,30 @@
+package tunnel
+
+import "google.golang.org/grpc/mem"
+
+// Transport carries batches between the two ends of a session, in order and
+// whole. A batch is an encoded pushtunnel.v1.Batch. Send and Recv are each
+// called by one goroutine at a time; one may run beside the other and beside
+// Close.
+type Transport interface {
+	// Send hands a batch over, and the reference to it. It may block, but not
+	// while fewer than InlineBytes bytes are on their way and unconfirmed by
+	// the peer. An error means that the session is over; part of what was sent
+	// may have arrived.
+	Send(batch mem.Buffer) error
+
+	// Recv returns the next batch, in one piece. The caller frees it. It returns
+	// io.EOF when the peer has ended the session in order, and a gRPC status
+	// error when it ended with that status or the connection broke.
+	Recv() (mem.Buffer, error)
+
+	// Close ends the session. It does not block. A Send or Recv that is under way
+	// returns soon. If err is nil the end is in order: what was sent before is
+	// delivered. Otherwise it is what the peer is told, as far as the transport
+	// can. Only the first Close counts.
+	Close(err error)
+
+	// InlineBytes says how many bytes may be on their way before Send may block.
+	// It is a constant of the transport.
+	InlineBytes() int
+}
