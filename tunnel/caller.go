@@ -90,6 +90,8 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 	}
 	c := &callerCall{s: s, ctx: ctx, method: method, desc: desc, opts: o}
 	if err := s.enterCall(c); err != nil {
+		c.result = err
+		c.report()
 		return nil, err
 	}
 	c.out.owner = c
@@ -282,12 +284,7 @@ func (c *callerCall) cause(err error) error {
 
 // grant gives the peer more window.
 func (c *callerCall) grant(n uint64) {
-	c.s.out.send(windowFrame(c.out.id, n))
-}
-
-func windowFrame(id, n uint64) []byte {
-	var part [12]byte
-	return wire.AppendCallFrame(nil, id, wire.AppendWindow(part[:0], n), nil, nil)
+	c.s.out.grant(&c.out, n)
 }
 
 // Context returns the call's context.
@@ -483,7 +480,7 @@ func (c *callerCall) end(err error, outcome Outcome) {
 	}
 	left := c.in.drop(ended)
 	if begun && !over {
-		c.s.table.abandon(&c.out, left+abandonFrames*frameCost)
+		c.s.table.abandon(&c.out, left+lateFrames*frameCost)
 	}
 	c.stats.end(c.result)
 	c.report()
@@ -506,10 +503,6 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	}
 	return NewError(status.Convert(err), outcome, err)
 }
-
-// abandonFrames is how many frames of an abandoned call may still come, besides
-// what fits in its window.
-const abandonFrames = 64
 
 // report does what the call's options want done at the end.
 func (c *callerCall) report() {

@@ -110,10 +110,7 @@ func formatOf(b *wire.Begin) (f format, err error) {
 // refuse ends a call of the peer before its handler runs.
 func (s *Session) refuse(f *wire.Frame, err error) error {
 	st := status.Convert(err)
-	if f.Parts&wire.PartHalfClose == 0 {
-		// More of it may come before the peer has read this.
-		s.table.allow(s.cfg.CallWindow + abandonFrames*frameCost)
-	}
+	s.table.allow(s.cfg.CallWindow + lateFrames*frameCost) // more of it may be under way
 	end := wire.AppendEnd(nil, wire.Tail{Code: uint32(st.Code()), Message: st.Message(), Refused: true})
 	return s.out.queue(wire.AppendCallFrame(nil, f.CallID, nil, nil, end))
 }
@@ -214,10 +211,7 @@ func (c *handlerCall) finish(reply any, err error) {
 	c.stats.outTrailer(trailer)
 	c.s.out.leave()
 	c.s.out.add(&c.out, it)
-	left := c.in.drop(errDone)
-	if !c.in.ended() {
-		c.s.table.allow(left + abandonFrames*frameCost)
-	}
+	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
 	c.own.end(context.Canceled)
 	c.stats.end(err)
 }
@@ -312,7 +306,7 @@ func (c *handlerCall) fail(err error) error {
 
 // grant gives the peer more window.
 func (c *handlerCall) grant(n uint64) {
-	c.s.out.send(windowFrame(c.out.id, n))
+	c.s.out.grant(&c.out, n)
 }
 
 // SetHeader adds to the header that goes with the first message.

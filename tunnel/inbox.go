@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 
@@ -246,6 +245,9 @@ func (in *inbox) drop(err error) (left int64) {
 		in.closed = err
 	}
 	in.signal()
+	if in.phase == phaseClosed {
+		return 0
+	}
 	return in.win.left
 }
 
@@ -260,11 +262,4 @@ func (in *inbox) free() {
 	in.partial.Free()
 	in.budget.give(in.held + in.grown)
 	in.pieces, in.partial, in.size, in.held, in.grown = nil, nil, 0, 0, 0
-}
-
-// ended reports whether the inbox was closed in order and nothing is left in it.
-func (in *inbox) ended() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.closed == io.EOF && len(in.pieces) == 0
 }

@@ -60,7 +60,8 @@ type outbound struct {
 	off        int     // how much of the first item's message has been sent
 	bytes      int     // message bytes that wait
 	begun      bool    // its first frame may have left
-	detached   bool    // it takes no more
+	full       bool    // it takes no more
+	detached   bool    // nor sends any more
 	prev, next *outbound
 	wake       chan struct{} // signalled when fewer bytes wait or it is detached
 }
@@ -79,7 +80,7 @@ type item struct {
 // the item, if the call is detached or the outbox closed.
 func (o *outbox) add(c *outbound, it item) bool {
 	o.mu.Lock()
-	if c.detached || o.closed {
+	if c.full || c.detached || o.closed {
 		o.mu.Unlock()
 		if it.message != nil {
 			it.message.Free()
@@ -90,7 +91,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.items = c.first[:0]
 	}
 	c.items = append(c.items, it)
-	c.detached = it.final
+	c.full = it.final
 	if it.message != nil {
 		c.bytes += it.message.Len()
 	}
@@ -217,6 +218,16 @@ func (o *outbox) credit(c *outbound, n uint64) error {
 	err := c.win.add(n)
 	o.enlist(c)
 	return err
+}
+
+// grant lets the peer send n more bytes on a call, unless the call is over.
+func (o *outbox) grant(c *outbound, n uint64) {
+	var part [12]byte
+	o.mu.Lock()
+	if !c.full && !c.detached && !o.closed {
+		o.control = wire.AppendCallFrame(o.control, c.id, wire.AppendWindow(part[:0], n), nil, nil)
+	}
+	o.flush(false)
 }
 
 // send queues encoded control frames and sends what is ready.

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"errors"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 

@@ -33,12 +33,11 @@ type Session struct {
 	peerHello *pb.Hello     // to be read after that
 	remote    limits        // likewise
 	welcomed  bool          // the reader's: the first frame has come
+	open      atomic.Bool   // this end has said hello
 
-	done    chan struct{} // closed when the session has ended
-	endOnce sync.Once
-	err     error // why; to be read after done
-	closing atomic.Bool
-
+	done     chan struct{} // closed when the session has ended
+	endOnce  sync.Once
+	err      error // why; to be read after done
 	doneOnce sync.Once
 	peerDone chan struct{} // closed when the peer begins no more calls
 }
@@ -213,6 +212,7 @@ var (
 	errNotListening = errors.New("the peer makes this end talk and does not listen")
 	errNoHello      = errors.New("the first frame is not a hello")
 	errNoSessionID  = errors.New("a hello of a server without a session id")
+	errEarly        = errors.New("a frame before the hello of this end")
 	errHelloTwice   = errors.New("a second hello")
 	errPings        = errors.New("too many pings")
 	errRole         = errors.New("a frame that only the other end may send")

@@ -27,6 +27,7 @@ func (s *Session) sendHello(id string) {
 		h.PreviousSession = s.cfg.PreviousSession
 		h.PreviousLost = s.cfg.PreviousLost
 	}
+	s.open.Store(true)
 	s.sendPart(wire.AppendHello, h)
 }
 

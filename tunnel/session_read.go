@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -73,6 +74,8 @@ func (s *Session) readFrame(f *wire.Frame, batch mem.Buffer) error {
 		return s.readHello(f)
 	case !s.welcomed && f.Parts&wire.PartClose == 0:
 		return errNoHello
+	case !s.open.Load() && f.Parts&wire.PartClose == 0:
+		return errEarly
 	case f.CallID == 0:
 		return s.readSessionFrame(f)
 	case f.Parts&wire.PartBegin != 0:
@@ -115,6 +118,11 @@ func (s *Session) readHello(f *wire.Frame) error {
 			return errNoSessionID
 		}
 		s.cfg.Remote.Session = h.GetSessionId()
+		if t, ok := s.transport.(interface{ Peer() (*peer.Peer, bool) }); ok {
+			if p, ok := t.Peer(); ok {
+				s.cfg.Peer, s.cfg.Remote.Addr = p, p.Addr
+			}
+		}
 		s.live.interval = time.Duration(h.GetHeartbeatMs()) * time.Millisecond
 	}
 	s.peerHello = h

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 )
 
 // NameKey and NameBinKey are the metadata keys that carry the client's name. See
@@ -88,6 +89,9 @@ func (t *clientStream) Close(error) {
 		}
 	})
 }
+
+// Peer returns the server, once something has been received.
+func (t *clientStream) Peer() (*peer.Peer, bool) { return peer.FromContext(t.stream.Context()) }
 
 func (t *clientStream) InlineBytes() int { return streamBytes }
 

@@ -35,9 +35,18 @@ type table struct {
 	ended bool
 }
 
-// frameCost is what a frame for a call that is gone counts of table.stray,
-// besides its message.
-const frameCost = 32
+const (
+	// frameCost is what a frame for a call that is gone counts of table.stray,
+	// besides its message.
+	frameCost = 32
+	// lateFrames is how many frames of a call that this end has ended may still be
+	// under way, besides what fits in its window: a peer may give window back for
+	// each message.
+	lateFrames = 1024
+	// maxStray bounds table.stray: a peer that has made many calls has no right
+	// to flood this end.
+	maxStray = 8 << 20
+)
 
 func newTable(server bool) *table {
 	t := &table{calls: make(map[uint64]call)}
@@ -99,14 +108,14 @@ func (t *table) abandon(c *outbound, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
-	t.stray += bytes
+	t.stray = min(t.stray+bytes, maxStray)
 }
 
 // allow lets so many bytes come for calls that are over.
 func (t *table) allow(bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stray += bytes
+	t.stray = min(t.stray+bytes, maxStray)
 }
 
 // find returns the call that a frame belongs to; nil if that is over and the

@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// ErrServing is what Serve returns while another Serve of the same Client runs.
+var ErrServing = errors.New("pushtunnel: the client is serving already")
+
+// Client serves calls under a name. It is a grpc.ServiceRegistrar. Register
+// services before Serve; the other methods may be called by any goroutine at any
+// time.
+type Client struct {
+	cc       grpc.ClientConnInterface
+	name     string
+	opts     options
+	services tunnel.Services
+
+	// leaving ends when Shutdown is called.
+	leaving  context.Context //nolint:containedctx // used as a signal
+	shutdown context.CancelFunc
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	serving bool
+	leave   context.Context //nolint:containedctx // Shutdown's; nil until then
+	stopped chan struct{}   // closed when Serve has returned
+}
+
+// New returns a Client of this name that connects through cc. The name is
+// checked by Serve: 1 to 255 bytes of UTF-8 without control characters.
+func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
+	c := &Client{cc: cc, name: name, opts: defaults()}
+	c.leaving, c.shutdown = context.WithCancel(context.Background())
+	for _, o := range opts {
+		o.apply(&c.opts)
+	}
+	c.opts.chain()
+	c.opts.tunnel.Services = &c.services
+	return c
+}
+
+// RecommendedOptions returns the options that a grpc.ClientConn with a tunnel
+// should have: static HTTP/2 windows of 1 MiB for each stream and 4 MiB for the
+// connection, so that grpc-go does not measure the bandwidth with pings. The
+// server's counterpart is server.RecommendedOptions.
+func RecommendedOptions() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(4 << 20)}
+}
+
+// RegisterService registers a service, as grpc.Server.RegisterService does. It
+// panics on misuse: twice the same service, or after Serve.
+func (c *Client) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	c.services.RegisterService(desc, impl)
+}
+
+// GetServiceInfo returns what is registered, by service name. Stock reflection
+// asks for it.
+func (c *Client) GetServiceInfo() map[string]grpc.ServiceInfo { return c.services.GetServiceInfo() }
+
+// Name returns the client's name.
+func (c *Client) Name() string { return c.name }
+
+// Serve keeps a session open and serves the calls on it. It returns:
+//
+//   - ctx's error when ctx ends; handlers that run have their contexts
+//     cancelled, and calls without an answer fail;
+//   - nil after Shutdown;
+//   - a gRPC status error when the server refuses the client in a way that does
+//     not heal: see Permanent.
+//
+// All other ends of a session are followed by another session.
+func (c *Client) Serve(ctx context.Context) error {
+	if err := tunnel.CheckName(c.name); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.serving {
+		c.mu.Unlock()
+		return ErrServing
+	}
+	c.serving = true
+	stopped := make(chan struct{})
+	c.stopped = stopped
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.serving = false
+		c.mu.Unlock()
+		close(stopped)
+	}()
+	r := newRun(ctx, c)
+	defer r.end()
+	return r.serve()
+}
+
+// Shutdown parts from the server without loss: it asks for no more calls, lets
+// those under way end, and makes Serve return nil. It returns nil when that is
+// done. If ctx ends first the session is cut off, and Shutdown returns ctx's
+// error. A Client that was shut down does not serve again.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	if c.leave == nil {
+		c.leave = ctx
+		c.shutdown()
+	}
+	stopped := c.stopped
+	c.mu.Unlock()
+	if stopped == nil {
+		return nil
+	}
+	<-stopped
+	return ctx.Err()
+}
+
+// shutdownContext returns the context that Shutdown was called with.
+func (c *Client) shutdownContext() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leave
+}

@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// Option sets up a Client.
+type Option interface{ apply(*options) }
+
+type optionFunc func(*options)
+
+func (f optionFunc) apply(o *options) { f(o) }
+
+type options struct {
+	tunnel         tunnel.Config
+	backoff        backoff.Config
+	hooks          Hooks
+	connected      []func(tunnel.Peer)
+	logger         *slog.Logger
+	metadata       metadata.MD
+	callOptions    []grpc.CallOption
+	connectTimeout time.Duration
+	unaries        []grpc.UnaryServerInterceptor
+	streams        []grpc.StreamServerInterceptor
+}
+
+func defaults() options {
+	return options{
+		backoff:        backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, MaxDelay: 30 * time.Second},
+		logger:         slog.New(slog.DiscardHandler),
+		connectTimeout: 20 * time.Second,
+	}
+}
+
+// chain makes one interceptor of each list.
+func (o *options) chain() {
+	for i := len(o.unaries) - 1; i >= 0; i-- {
+		outer, inner := o.unaries[i], o.tunnel.UnaryInterceptor
+		if inner == nil {
+			o.tunnel.UnaryInterceptor = outer
+			continue
+		}
+		o.tunnel.UnaryInterceptor = func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			return outer(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+				return inner(ctx, req, info, handler)
+			})
+		}
+	}
+	for i := len(o.streams) - 1; i >= 0; i-- {
+		outer, inner := o.streams[i], o.tunnel.StreamInterceptor
+		if inner == nil {
+			o.tunnel.StreamInterceptor = outer
+			continue
+		}
+		o.tunnel.StreamInterceptor = func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			return outer(srv, ss, info, func(srv any, ss grpc.ServerStream) error {
+				return inner(srv, ss, info, handler)
+			})
+		}
+	}
+}
+
+// WithUnaryInterceptors adds interceptors around unary handlers, the first one
+// outermost: server interceptors, since the client is the end that serves.
+func WithUnaryInterceptors(i ...grpc.UnaryServerInterceptor) Option {
+	return optionFunc(func(o *options) { o.unaries = append(o.unaries, i...) })
+}
+
+// WithStreamInterceptors adds interceptors around streaming handlers, the first
+// one outermost.
+func WithStreamInterceptors(i ...grpc.StreamServerInterceptor) Option {
+	return optionFunc(func(o *options) { o.streams = append(o.streams, i...) })
+}
+
+// WithStatsHandlers adds handlers that see the calls that are served, as the
+// stats handlers of a grpc.Server do.
+func WithStatsHandlers(h ...stats.Handler) Option {
+	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
+}
+
+// WithBackoff sets how long the client waits before it connects again: a random
+// time between 0 and BaseDelay × Multiplier^n, MaxDelay at most, after n
+// failures in a row. Jitter is not used: all of the time is random. The default
+// is 1 s, 1.6 and 30 s. A server's own word on when to come back goes first.
+func WithBackoff(c backoff.Config) Option { return optionFunc(func(o *options) { o.backoff = c }) }
+
+// WithConnectTimeout sets how long one attempt to connect may take, with the
+// network connection. The default is 20 s.
+func WithConnectTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.connectTimeout = d })
+}
+
+// WithMetadata adds metadata to the stream that carries the session, for the
+// server's interceptors.
+func WithMetadata(md metadata.MD) Option {
+	return optionFunc(func(o *options) { o.metadata = metadata.Join(o.metadata, md) })
+}
+
+// WithCallOptions adds options to the call that opens the stream, for instance
+// grpc.PerRPCCredentials.
+func WithCallOptions(opts ...grpc.CallOption) Option {
+	return optionFunc(func(o *options) { o.callOptions = append(o.callOptions, opts...) })
+}
+
+// Hooks are called when the client's state changes. They must not block. Those
+// of two sessions may be called at the same time, when one takes the place of
+// the other. Nil hooks are not called.
+type Hooks struct {
+	// Connected is called when a session is open.
+	Connected func(tunnel.Peer)
+	// Disconnected is called when it has ended. err is nil if that was in order.
+	Disconnected func(p tunnel.Peer, err error)
+	// Retry is called when the client waits for so long before it connects
+	// again, because of err.
+	Retry func(err error, after time.Duration)
+}
+
+// WithHooks sets the hooks. The default is none.
+func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
+
+// OnConnected adds a function to be called as Hooks.Connected is, whatever the
+// hooks are.
+func OnConnected(f func(tunnel.Peer)) Option {
+	return optionFunc(func(o *options) { o.connected = append(o.connected, f) })
+}
+
+// WithLogger sets where changes of the client's state are logged: INFO when it
+// connects and disconnects, WARN when it has to wait. The default is nowhere.
+func WithLogger(l *slog.Logger) Option { return optionFunc(func(o *options) { o.logger = l }) }
+
+// WithWorkers sets the goroutines that run the handlers, so that many Clients of
+// a process can share them. They are not closed by the Client. The default is
+// Workers of the Client's own.
+func WithWorkers(w *tunnel.Workers) Option {
+	return optionFunc(func(o *options) { o.tunnel.Workers = w })
+}
+
+// WithMaxConcurrentCalls sets how many calls are served at a time. More are
+// refused with RESOURCE_EXHAUSTED. The default is 1024.
+func WithMaxConcurrentCalls(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxCalls = n })
+}
+
+// WithMaxRecvMsgSize sets the largest message in bytes that handlers receive. The
+// default is 4 MiB.
+func WithMaxRecvMsgSize(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxRecvMsgSize = n })
+}
+
+// WithMaxSendMsgSize sets the largest message in bytes that handlers send. The
+// default is 2 GiB.
+func WithMaxSendMsgSize(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxSendMsgSize = n })
+}
+
+// WithMaxMetadata sets how many bytes of metadata a call may have; each pair
+// counts as its key, its value and 32 bytes. The default is 64 KiB; the most is
+// 256 KiB.
+func WithMaxMetadata(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxMetadata = n })
+}
+
+// WithCallWindow sets how many bytes the server may send on a call before they
+// are read: at first, and at most, when the handler keeps up. The defaults are 64
+// KiB and 4 MiB. 0 leaves a default.
+func WithCallWindow(initial, most int64) Option {
+	return optionFunc(func(o *options) { o.tunnel.CallWindow, o.tunnel.MaxCallWindow = initial, most })
+}
+
+// WithMaxBuffered sets how many bytes the calls may hold together beyond their
+// initial windows. See tunnel.Config.MaxBuffered. The default is 64 MiB.
+func WithMaxBuffered(n int64) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxBuffered = n })
+}

@@ -1,0 +1,232 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// errMoving is why the next session is opened when the server has asked for it.
+// Nobody outside sees it.
+var errMoving = errors.New("moving")
+
+// run is one Serve. Its goroutine opens the sessions, one after the other, and
+// waits for their ends; sessions that it parts from have a goroutine each.
+type run struct {
+	c       *Client
+	ctx     context.Context //nolint:containedctx // Serve's
+	cancel  context.CancelFunc
+	workers *tunnel.Workers // to be closed at the end; nil if they are the user's
+	retry   retry
+	last    *session // the session before this one, if any
+	parting sync.WaitGroup
+}
+
+// session is a session with what the client has to know of it.
+type session struct {
+	*tunnel.Session
+	moves   chan tunnel.GoAway // the server asks the client to move
+	moving  bool               // the client does
+	began   time.Time
+	release context.CancelFunc // of its context
+}
+
+func newRun(ctx context.Context, c *Client) *run {
+	r := &run{c: c, retry: retry{config: c.opts.backoff}}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	if c.opts.tunnel.Workers == nil {
+		r.workers = tunnel.NewWorkers()
+	}
+	return r
+}
+
+// end ends all that the run has begun.
+func (r *run) end() {
+	r.cancel()
+	r.parting.Wait()
+	if r.workers != nil {
+		r.workers.Close()
+	}
+}
+
+// serve keeps a session open.
+func (r *run) serve() error {
+	for {
+		s, err := r.connect()
+		if r.last != nil && r.last.moving {
+			// The next session is there, or can't be had: make before break.
+			r.part(r.last)
+		}
+		if err == nil {
+			err = r.use(s)
+			r.last = s
+		}
+		switch {
+		case r.ctx.Err() != nil:
+			return r.ctx.Err()
+		case r.c.leaving.Err() != nil:
+			// Shutdown may end the wait for those that part, too.
+			defer context.AfterFunc(r.c.shutdownContext(), r.cancel)()
+			r.parting.Wait()
+			return nil
+		case err == errMoving: //nolint:errorlint // our own
+			continue
+		case Permanent(err):
+			return err
+		}
+		r.pause(err)
+	}
+}
+
+// pause waits before the next session is opened.
+func (r *run) pause(err error) {
+	after := r.retry.next(err)
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelWarn, "client waits to connect again",
+		slog.String("client", r.c.name), slog.Duration("after", after), slog.String("error", err.Error()))
+	if f := r.c.opts.hooks.Retry; f != nil {
+		f(err, after)
+	}
+	t := time.NewTimer(after)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.ctx.Done():
+	case <-r.c.leaving.Done():
+	}
+}
+
+// connect opens a session, within the connect timeout.
+func (r *run) connect() (*session, error) {
+	s := &session{moves: make(chan tunnel.GoAway, 1)}
+	cfg := r.c.opts.tunnel
+	cfg.Remote = tunnel.Peer{Name: r.c.name, Protocol: "grpc"}
+	if cfg.Workers == nil {
+		cfg.Workers = r.workers
+	}
+	cfg.OnGoAway = func(g tunnel.GoAway) {
+		select {
+		case s.moves <- g:
+		default:
+		}
+	}
+	if r.last != nil {
+		cfg.PreviousSession = r.last.Peer().Session
+		cfg.PreviousLost = isDone(r.last.Done())
+	}
+	var ctx context.Context
+	ctx, s.release = context.WithCancel(r.ctx)
+	defer context.AfterFunc(r.c.leaving, s.release)()
+	timer := time.AfterFunc(r.c.opts.connectTimeout, s.release)
+	defer timer.Stop()
+	var err error
+	if s.Session, err = r.dial(ctx, cfg); err != nil {
+		if ctx.Err() != nil && r.ctx.Err() == nil {
+			err = status.Errorf(codes.Unavailable, "pushtunnel: no session within %v: %s", r.c.opts.connectTimeout, status.Convert(err).Message())
+		}
+		s.release()
+		return nil, err
+	}
+	s.began = time.Now()
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", r.attrs(s)...)
+	if f := r.c.opts.hooks.Connected; f != nil {
+		f(s.Peer())
+	}
+	for _, f := range r.c.opts.connected {
+		f(s.Peer())
+	}
+	return s, nil
+}
+
+func (r *run) dial(ctx context.Context, cfg tunnel.Config) (*tunnel.Session, error) {
+	// A connection that waits for its own backoff would only add to ours.
+	if cc, ok := r.c.cc.(interface{ ResetConnectBackoff() }); ok {
+		cc.ResetConnectBackoff()
+	}
+	opts := append([]grpc.CallOption{grpc.WaitForReady(true)}, r.c.opts.callOptions...)
+	t, err := tunnel.DialStream(ctx, r.c.cc, r.c.name, r.c.opts.metadata, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return tunnel.Dial(ctx, t, cfg)
+}
+
+// use waits until the session ends, or another shall take its place: errMoving.
+func (r *run) use(s *session) error {
+	var move <-chan time.Time
+	for {
+		select {
+		case <-s.Done():
+			return r.ended(s)
+		case g := <-s.moves:
+			t := time.NewTimer(spread(g.ReconnectAfter))
+			defer t.Stop()
+			move = t.C
+		case <-move:
+			s.moving = true
+			return errMoving
+		case <-r.ctx.Done():
+			s.Close(nil)
+			return r.ended(s)
+		case <-r.c.leaving.Done():
+			r.leave(r.c.shutdownContext(), s)
+			return r.ended(s)
+		}
+	}
+}
+
+// part leaves a session, in the background.
+func (r *run) part(s *session) {
+	s.moving = false
+	r.parting.Go(func() {
+		r.leave(r.ctx, s)
+		r.ended(s) //nolint:errcheck // it is no longer the one that matters
+	})
+}
+
+// leave leaves a session, without loss unless ctx ends first.
+func (r *run) leave(ctx context.Context, s *session) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	if s.Leave(ctx) != nil {
+		s.Close(nil)
+	}
+}
+
+// ended tells the hook that a session has ended, and returns why: never nil.
+func (r *run) ended(s *session) error {
+	s.release()
+	err := s.Err()
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", r.attrs(s)...)
+	if f := r.c.opts.hooks.Disconnected; f != nil {
+		f(s.Peer(), err)
+	}
+	if time.Since(s.began) >= stable {
+		r.retry.reset()
+	}
+	if err == nil {
+		err = status.Error(codes.Unavailable, "pushtunnel: the server has ended the session")
+	}
+	return err
+}
+
+func (r *run) attrs(s *session) []slog.Attr {
+	return []slog.Attr{slog.String("client", r.c.name), slog.String("session", s.Peer().Session)}
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/pushtunnel/pushtunnel/proto"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// service is the gRPC service that clients connect to.
+type service struct {
+	pb.UnimplementedPushTunnelServer
+	server *Server
+}
+
+// Connect serves one session, on the goroutine of its gRPC stream.
+func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
+	ctx := stream.Context()
+	md, _ := metadata.FromIncomingContext(ctx)
+	name, err := tunnel.NameFromMetadata(md)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		p = &peer.Peer{}
+	}
+	t := tunnel.AcceptStream(stream)
+	remote := tunnel.Peer{Name: name, Session: rand.Text(), Protocol: "grpc", Addr: p.Addr}
+	if err := s.server.serve(ctx, t, remote, p); err != nil {
+		return err
+	}
+	<-t.Done()
+	return t.Err()
+}
+
+// serve runs a session until it ends. An error is of the handshake.
+func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Peer, p *peer.Peer) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.handlers.Done()
+	session := &Session{server: s, peer: remote, since: time.Now()}
+	cfg := s.opts.tunnel
+	cfg.Remote, cfg.Peer = remote, p
+	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
+	var err error
+	if session.tunnel, err = tunnel.Accept(ctx, t, cfg); err != nil {
+		return err
+	}
+	if err := s.admit(session); err != nil {
+		session.tunnel.Close(err)
+		return err
+	}
+	s.opts.logger.LogAttrs(ctx, levelInfo, "client connected", attrs(session)...)
+	if f := s.opts.hooks.Connected; f != nil {
+		f(session)
+	}
+	<-session.tunnel.Done()
+	s.reg.remove(session)
+	reason := session.tunnel.Err()
+	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttr(reason))...)
+	if f := s.opts.hooks.Disconnected; f != nil {
+		f(session, reason)
+	}
+	return nil
+}
+
+// admit enters a session under its name, says hello, and ends those that it
+// takes the place of.
+func (s *Server) admit(session *Session) error {
+	previous, lost := session.tunnel.PreviousSession()
+	replaced, err := s.reg.add(session, s.opts.duplicates, previous, lost)
+	if err != nil {
+		return err
+	}
+	for _, old := range replaced {
+		old.tunnel.Close(status.Errorf(codes.Aborted, "pushtunnel: a newer session of client %q has taken over", session.Name()))
+	}
+	// Shutdown and Close may have listed the sessions before this one was among
+	// them.
+	draining, closed := s.state()
+	if closed {
+		s.reg.remove(session)
+		return unavailable(s.opts.reconnectAfter, "the server is closed")
+	}
+	session.tunnel.Welcome()
+	if draining {
+		session.Drain(shutdownReason)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package server accepts clients' tunnels and calls the clients by name.
+//
+//	push := server.New()
+//	push.Register(grpcServer)
+//	c1 := pb.NewNotifierClient(push.Client("c1"))
+//	ack, err := c1.Notify(ctx, msg)
+//
+// A call goes to exactly one session of the name, which the Picker chooses at
+// the time of the call. An error tells how far the call came: see
+// tunnel.OutcomeOf. A call of which nothing was sent is tried once more on
+// another session, by itself; any other is not.
+//
+// Give the gRPC server static HTTP/2 windows for the best speed:
+//
+//	grpc.NewServer(server.RecommendedOptions()...)
+package server

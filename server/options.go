@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// Option sets up a Server.
+type Option interface{ apply(*options) }
+
+type optionFunc func(*options)
+
+func (f optionFunc) apply(o *options) { f(o) }
+
+type options struct {
+	tunnel         tunnel.Config
+	picker         Picker
+	duplicates     Duplicates
+	hooks          Hooks
+	logger         *slog.Logger
+	reconnectAfter time.Duration
+	unaries        []grpc.UnaryClientInterceptor
+	streams        []grpc.StreamClientInterceptor
+	unary          grpc.UnaryClientInterceptor  // of all unaries; nil if there are none
+	stream         grpc.StreamClientInterceptor // of all streams; nil if there are none
+}
+
+func defaults() options {
+	return options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler)}
+}
+
+// chain makes one interceptor of each list.
+func (o *options) chain() {
+	for i := len(o.unaries) - 1; i >= 0; i-- {
+		outer, inner := o.unaries[i], o.unary
+		if inner == nil {
+			o.unary = outer
+			continue
+		}
+		o.unary = func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			next := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption) error {
+				return inner(ctx, method, req, reply, cc, invoke, opts...)
+			}
+			return outer(ctx, method, req, reply, cc, next, opts...)
+		}
+	}
+	for i := len(o.streams) - 1; i >= 0; i-- {
+		outer, inner := o.streams[i], o.stream
+		if inner == nil {
+			o.stream = outer
+			continue
+		}
+		o.stream = func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			next := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+				return inner(ctx, desc, cc, method, stream, opts...)
+			}
+			return outer(ctx, desc, cc, method, next, opts...)
+		}
+	}
+}
+
+// WithPicker sets how a call's session is chosen among those of its name. The
+// default is RoundRobin.
+func WithPicker(p Picker) Option { return optionFunc(func(o *options) { o.picker = p }) }
+
+// Duplicates says what happens when a client comes whose name has a session. A
+// client that comes back is never in its own way.
+type Duplicates uint8
+
+const (
+	// AllowDuplicates lets a name have any number of sessions. It is the default.
+	AllowDuplicates Duplicates = iota
+	// ReplaceDuplicates ends the sessions that are there, with ABORTED. Their
+	// clients do not come back by themselves.
+	ReplaceDuplicates
+	// RefuseDuplicates refuses the new session, with ALREADY_EXISTS. Its client
+	// does not try again by itself.
+	RefuseDuplicates
+)
+
+// WithDuplicates sets what happens when a client comes whose name has a
+// session. The default is AllowDuplicates.
+func WithDuplicates(d Duplicates) Option { return optionFunc(func(o *options) { o.duplicates = d }) }
+
+// Hooks are called when sessions come and go. Those of one session are called
+// one after the other, on a goroutine of that session: they may block, and may
+// call the client. Nil hooks are not called.
+type Hooks struct {
+	// Connected is called when a session takes calls.
+	Connected func(*Session)
+	// Disconnected is called when a session has ended. reason is nil if it ended
+	// in order, and a status error otherwise.
+	Disconnected func(s *Session, reason error)
+}
+
+// WithHooks sets the hooks. The default is none.
+func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
+
+// WithUnaryInterceptors adds interceptors of unary calls to clients, the first
+// one outermost. They get a nil *grpc.ClientConn, since a tunnel has none; those
+// that only pass it on work unchanged, among them all of go-grpc-middleware.
+func WithUnaryInterceptors(i ...grpc.UnaryClientInterceptor) Option {
+	return optionFunc(func(o *options) { o.unaries = append(o.unaries, i...) })
+}
+
+// WithStreamInterceptors adds interceptors of streaming calls to clients, the
+// first one outermost. They get a nil *grpc.ClientConn.
+func WithStreamInterceptors(i ...grpc.StreamClientInterceptor) Option {
+	return optionFunc(func(o *options) { o.streams = append(o.streams, i...) })
+}
+
+// WithStatsHandlers adds handlers that see the calls to clients, as the stats
+// handlers of a grpc.ClientConn do.
+func WithStatsHandlers(h ...stats.Handler) Option {
+	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
+}
+
+// WithLogger sets where sessions that come and go are logged, at level INFO. The
+// default is nowhere.
+func WithLogger(l *slog.Logger) Option { return optionFunc(func(o *options) { o.logger = l }) }
+
+// WithHeartbeat sets the interval of heartbeats: a client that has not been
+// heard of for two intervals is given up. The default is 15 s; a negative
+// interval means no heartbeats.
+func WithHeartbeat(interval time.Duration) Option {
+	return optionFunc(func(o *options) { o.tunnel.Heartbeat = interval })
+}
+
+// WithHandshakeTimeout sets how long a client may take to say hello. The default
+// is 10 s.
+func WithHandshakeTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.tunnel.HandshakeTimeout = d })
+}
+
+// WithReconnectAfter sets how long clients wait before they connect again when
+// the server asks them to go. Each adds a random time of up to as much. The
+// default is 0: they come back as their own backoff says.
+func WithReconnectAfter(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.reconnectAfter = d })
+}
+
+// WithMaxRecvMsgSize sets the largest message in bytes that is received from a
+// client, unless a call says otherwise. The default is 4 MiB.
+func WithMaxRecvMsgSize(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxRecvMsgSize = n })
+}
+
+// WithMaxMetadata sets how many bytes of metadata a client's answer may have;
+// each pair counts as its key, its value and 32 bytes. The default is 64 KiB; the
+// most is 256 KiB.
+func WithMaxMetadata(n int) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxMetadata = n })
+}
+
+// WithCallWindow sets how many bytes a client may send on a call before they are
+// read: at first, and at most, when the reader keeps up. The defaults are 64 KiB
+// and 4 MiB. 0 leaves a default.
+func WithCallWindow(initial, most int64) Option {
+	return optionFunc(func(o *options) { o.tunnel.CallWindow, o.tunnel.MaxCallWindow = initial, most })
+}
+
+// WithMaxBuffered sets how many bytes the calls of a session may hold together
+// beyond their initial windows. See tunnel.Config.MaxBuffered. The default is 64
+// MiB.
+func WithMaxBuffered(n int64) Option {
+	return optionFunc(func(o *options) { o.tunnel.MaxBuffered = n })
+}
+
+const levelInfo = slog.LevelInfo
+
+// attrs are the keys by which logs name a session.
+func attrs(s *Session) []slog.Attr {
+	p := s.Peer()
+	return []slog.Attr{
+		slog.String("client", p.Name), slog.String("session", p.Session), slog.String("protocol", p.Protocol), slog.Any("addr", p.Addr),
+	}
+}
+
+func reasonAttr(reason error) slog.Attr {
+	if reason == nil {
+		return slog.String("code", codes.OK.String())
+	}
+	st := status.Convert(reason)
+	return slog.Group("reason", slog.String("code", st.Code().String()), slog.String("message", st.Message()))
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/pushtunnel/pushtunnel/proto"
+)
+
+// ErrServerClosed is the cause of calls that fail because the Server was closed.
+var ErrServerClosed = errors.New("pushtunnel: the server is closed")
+
+// Server accepts sessions and finds one for a name. All methods may be called
+// by any goroutine.
+type Server struct {
+	opts options
+	reg  registry
+
+	// mu guards what follows.
+	mu       sync.Mutex
+	draining bool
+	closed   bool
+	handlers sync.WaitGroup // of sessions; grows only while not closed
+}
+
+// New returns a Server without sessions.
+func New(opts ...Option) *Server {
+	s := &Server{opts: defaults()}
+	for _, o := range opts {
+		o.apply(&s.opts)
+	}
+	s.opts.chain()
+	s.reg.init()
+	return s
+}
+
+// RecommendedOptions returns the options that a grpc.Server with many tunnels
+// should have: static HTTP/2 windows of 1 MiB for each stream and 4 MiB for each
+// connection. Without them grpc-go measures the bandwidth with pings, which
+// doubles the system calls of sporadic traffic. The client's counterpart is
+// client.RecommendedOptions.
+func RecommendedOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.StaticStreamWindowSize(1 << 20), grpc.StaticConnWindowSize(4 << 20)}
+}
+
+// Register adds the tunnel's service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	pb.RegisterPushTunnelServer(r, &service{server: s})
+}
+
+// Client returns the connection to the clients of a name. It is bound at the
+// time of each call: the name need not be connected, now or ever.
+func (s *Server) Client(name string) *Conn { return &Conn{server: s, name: name} }
+
+// Session returns the session of this id, if it is connected.
+func (s *Server) Session(id string) (*Session, bool) { return s.reg.byID(id) }
+
+// Sessions returns the sessions of these names, or all if there are no names:
+// those that are connected when the iteration begins and take calls, in the
+// order of the names and then the oldest first.
+func (s *Server) Sessions(names ...string) iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
+		for _, session := range s.reg.list(names) {
+			if !yield(session) {
+				return
+			}
+		}
+	}
+}
+
+// Shutdown parts from all clients without loss. New sessions are refused. Each
+// client is asked to move; until it does, it takes calls as before, and those
+// under way then end. Shutdown returns nil when all sessions have ended. If ctx
+// ends first, the rest are closed as by Close, and Shutdown returns ctx's error.
+//
+// Call it before grpc.Server.GracefulStop, which waits for tunnels for ever.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	for _, session := range s.reg.all() {
+		session.Drain(shutdownReason)
+	}
+	s.reg.empty(ctx)
+	var err error
+	if len(s.reg.all()) > 0 {
+		err = ctx.Err()
+	}
+	return errors.Join(err, s.Close())
+}
+
+const shutdownReason = "the server shuts down"
+
+// Close ends all sessions at once and refuses new ones. Calls that wait for an
+// answer get UNAVAILABLE. It returns when the hooks of all sessions have
+// returned; a hook must not call it.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.draining, s.closed = true, true
+	s.mu.Unlock()
+	s.reg.close()
+	for _, session := range s.reg.all() {
+		session.tunnel.Close(unavailable(s.opts.reconnectAfter, "the server is closed"))
+	}
+	s.handlers.Wait()
+	return nil
+}
+
+// enter counts a session's handler in, unless no more are taken.
+func (s *Server) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return unavailable(s.opts.reconnectAfter, shutdownReason)
+	}
+	s.handlers.Add(1)
+	return nil
+}
+
+// state reports whether Shutdown or Close, and Close, have been called.
+func (s *Server) state() (draining, closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining, s.closed
+}
+
+// unavailable is the status that tells a client to come back later.
+func unavailable(after time.Duration, text string) error {
+	st := status.New(codes.Unavailable, "pushtunnel: "+text)
+	if after > 0 {
+		if hinted, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after)}); err == nil {
+			st = hinted
+		}
+	}
+	return st.Err()
+}

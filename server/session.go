@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// Session is one live tunnel of a client. It is a grpc.ClientConnInterface:
+// calls on it go to this session and no other. All methods may be called by any
+// goroutine.
+type Session struct {
+	server *Server
+	peer   tunnel.Peer
+	tunnel *tunnel.Session
+	since  time.Time
+}
+
+var _ grpc.ClientConnInterface = (*Session)(nil)
+
+// Name returns the client's name.
+func (s *Session) Name() string { return s.peer.Name }
+
+// ID returns the session's id, which is never used again. A client that shows it
+// takes this session's place, so keep it to operators.
+func (s *Session) ID() string { return s.peer.Session }
+
+// Peer returns who is at the other end.
+func (s *Session) Peer() tunnel.Peer { return s.peer }
+
+// Since returns when the session came.
+func (s *Session) Since() time.Time { return s.since }
+
+// InFlight returns how many calls are under way on the session.
+func (s *Session) InFlight() int { return s.tunnel.InFlight() }
+
+// RoundTrip returns how long the last heartbeat took to come back, zero before
+// the first.
+func (s *Session) RoundTrip() time.Duration { return s.tunnel.RoundTrip() }
+
+// Done returns a channel that is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.tunnel.Done() }
+
+// Err tells why the session has ended: nil if it has not, or in order.
+func (s *Session) Err() error { return s.tunnel.Err() }
+
+// Close ends the session at once. The client gets UNAVAILABLE with the reason,
+// and may come back.
+func (s *Session) Close(reason string) {
+	s.tunnel.Close(status.Error(codes.Unavailable, "pushtunnel: "+reason))
+}
+
+// Drain asks the client to open another session and then to end this one, with
+// no call lost.
+func (s *Session) Drain(reason string) {
+	s.tunnel.GoAway(tunnel.GoAway{Reason: reason, ReconnectAfter: s.server.opts.reconnectAfter})
+}
+
+// Invoke makes a unary call to this session.
+func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if s.server.opts.unary == nil {
+		return s.tunnel.Invoke(ctx, method, args, reply, opts...)
+	}
+	invoke := func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		return s.tunnel.Invoke(ctx, method, req, reply, opts...)
+	}
+	return s.server.opts.unary(withTarget(ctx, s.Name()), method, args, reply, nil, invoke, opts...)
+}
+
+// NewStream begins a streaming call to this session.
+func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if s.server.opts.stream == nil {
+		return s.tunnel.NewStream(ctx, desc, method, opts...)
+	}
+	stream := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		return s.tunnel.NewStream(ctx, desc, method, opts...)
+	}
+	return s.server.opts.stream(withTarget(ctx, s.Name()), desc, nil, method, stream, opts...)
+}
+
+type targetKey struct{}
+
+func withTarget(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, targetKey{}, name)
+}
+
+// TargetFromContext returns the name of the client that a call is for. It is for
+// interceptors; it reports false outside them.
+func TargetFromContext(ctx context.Context) (name string, ok bool) {
+	name, ok = ctx.Value(targetKey{}).(string)
+	return name, ok
+}
