@@ -23,8 +23,7 @@ func (f optionFunc) apply(o *options) { f(o) }
 type options struct {
 	tunnel         tunnel.Config
 	backoff        backoff.Config
-	hooks          Hooks
-	connected      []func(tunnel.Peer)
+	hooks          []Hooks
 	logger         *slog.Logger
 	metadata       metadata.MD
 	callOptions    []grpc.CallOption
@@ -124,14 +123,8 @@ type Hooks struct {
 	Retry func(err error, after time.Duration)
 }
 
-// WithHooks sets the hooks. The default is none.
-func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
-
-// OnConnected adds a function to be called as Hooks.Connected is, whatever the
-// hooks are.
-func OnConnected(f func(tunnel.Peer)) Option {
-	return optionFunc(func(o *options) { o.connected = append(o.connected, f) })
-}
+// WithHooks adds hooks. The default is none.
+func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = append(o.hooks, h) }) }
 
 // WithLogger sets where changes of the client's state are logged: INFO when it
 // connects and disconnects, WARN when it has to wait. The default is nowhere.

@@ -91,8 +91,10 @@ func (r *run) pause(err error) {
 	after := r.retry.next(err)
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelWarn, "client waits to connect again",
 		slog.String("client", r.c.name), slog.Duration("after", after), slog.String("error", err.Error()))
-	if f := r.c.opts.hooks.Retry; f != nil {
-		f(err, after)
+	for _, h := range r.c.opts.hooks {
+		if h.Retry != nil {
+			h.Retry(err, after)
+		}
 	}
 	t := time.NewTimer(after)
 	defer t.Stop()
@@ -136,11 +138,10 @@ func (r *run) connect() (*session, error) {
 	}
 	s.began = time.Now()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", r.attrs(s)...)
-	if f := r.c.opts.hooks.Connected; f != nil {
-		f(s.Peer())
-	}
-	for _, f := range r.c.opts.connected {
-		f(s.Peer())
+	for _, h := range r.c.opts.hooks {
+		if h.Connected != nil {
+			h.Connected(s.Peer())
+		}
 	}
 	return s, nil
 }
@@ -206,8 +207,10 @@ func (r *run) ended(s *session) error {
 	s.release()
 	err := s.Err()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", r.attrs(s)...)
-	if f := r.c.opts.hooks.Disconnected; f != nil {
-		f(s.Peer(), err)
+	for _, h := range r.c.opts.hooks {
+		if h.Disconnected != nil {
+			h.Disconnected(s.Peer(), err)
+		}
 	}
 	if time.Since(s.began) >= stable {
 		r.retry.reset()

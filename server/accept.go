@@ -61,15 +61,19 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 		return err
 	}
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client connected", attrs(session)...)
-	if f := s.opts.hooks.Connected; f != nil {
-		f(session)
+	for _, h := range s.opts.hooks {
+		if h.Connected != nil {
+			h.Connected(session)
+		}
 	}
 	<-session.tunnel.Done()
 	s.reg.remove(session)
 	reason := session.tunnel.Err()
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttr(reason))...)
-	if f := s.opts.hooks.Disconnected; f != nil {
-		f(session, reason)
+	for _, h := range s.opts.hooks {
+		if h.Disconnected != nil {
+			h.Disconnected(session, reason)
+		}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type options struct {
 	tunnel         tunnel.Config
 	picker         Picker
 	duplicates     Duplicates
-	hooks          Hooks
+	hooks          []Hooks
 	logger         *slog.Logger
 	reconnectAfter time.Duration
 	unaries        []grpc.UnaryClientInterceptor
@@ -101,8 +101,8 @@ type Hooks struct {
 	Disconnected func(s *Session, reason error)
 }
 
-// WithHooks sets the hooks. The default is none.
-func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
+// WithHooks adds hooks. The default is none.
+func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = append(o.hooks, h) }) }
 
 // WithUnaryInterceptors adds interceptors of unary calls to clients, the first
 // one outermost. They get a nil *grpc.ClientConn, since a tunnel has none; those

@@ -62,7 +62,7 @@ func (s *Server) Connect(tb testing.TB, name string, register func(grpc.ServiceR
 	cc := s.Dial(tb)
 	connected := make(chan struct{})
 	var once sync.Once
-	opts = append(opts, client.OnConnected(func(tunnel.Peer) { once.Do(func() { close(connected) }) }))
+	opts = append(opts, client.WithHooks(client.Hooks{Connected: func(tunnel.Peer) { once.Do(func() { close(connected) }) }}))
 	c := client.New(cc, name, opts...)
 	if register != nil {
 		register(c)
