@@ -242,7 +242,7 @@ func (c *callerCall) RecvMsg(m any) error {
 		return nil
 	}
 	// The status follows the only message.
-	switch data, _, err := c.in.take(c.ctx.Done(), c.grant); {
+	switch data, _, err := c.in.take(c.ctx, c); {
 	case err == nil:
 		data.Free()
 		return c.finish(status.Error(codes.Internal, "cardinality violation: expected <EOF> for non server-streaming RPCs, but received another message"), OutcomeAnswered)
@@ -260,7 +260,7 @@ func (c *callerCall) recv(m any) error {
 		}
 		return c.result
 	}
-	data, compressed, err := c.in.take(c.ctx.Done(), c.grant)
+	data, compressed, err := c.in.take(c.ctx, c)
 	c.stats.inResponse(c, err)
 	if err != nil {
 		return c.cause(err)
@@ -338,15 +338,12 @@ func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	c.in.mu.Lock()
 	err := c.put(f, batch)
 	over := c.over
+	c.in.signal()
 	c.in.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if over {
+	if err == nil && over {
 		c.s.table.remove(&c.out)
 	}
-	c.in.signal()
-	return nil
+	return err
 }
 
 // put takes the parts of a response. c.in.mu is held.
@@ -442,12 +439,12 @@ func endError(e *wire.End) error {
 
 // lost ends the call because the session has ended.
 func (c *callerCall) lost(err error) {
-	c.s.out.detach(&c.out, nil)
+	c.s.out.detach(&c.out)
 	c.in.mu.Lock()
 	c.in.close(err)
 	c.wakeHeader()
-	c.in.mu.Unlock()
 	c.in.signal()
+	c.in.mu.Unlock()
 }
 
 // finish ends the call at this end, once: nil for an end in order. It returns
@@ -471,8 +468,7 @@ func (c *callerCall) end(err error, outcome Outcome) {
 	if !over {
 		last = wire.Cancel
 	}
-	begun := c.s.out.detach(&c.out, last)
-	c.s.out.leave()
+	begun := c.s.out.leave(&c.out, last)
 	c.result = withOutcome(err, outcome, begun, over)
 	ended := c.result
 	if ended == nil {

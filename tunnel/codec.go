@@ -75,7 +75,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		p.buf = mem.SliceBuffer(nil)
 		return nil
 	}
-	p.buf = data.MaterializeToBuffer(batchPool)
+	p.buf = data.MaterializeToBuffer(pool)
 	return nil
 }
 
@@ -121,7 +121,7 @@ var packetMethods = &protoiface.Methods{
 		if !ok {
 			return protoiface.UnmarshalOutput{}, errNotPacket
 		}
-		m.packet.buf = mem.Copy(in.Buf, batchPool)
+		m.packet.buf = mem.Copy(in.Buf, pool)
 		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, nil
 	},
 	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {

@@ -129,10 +129,9 @@ func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 		if err := c.put(f, batch); err != nil {
 			return err
 		}
-		c.in.signal()
 	}
 	if f.Parts&wire.PartCancel != 0 {
-		c.s.out.detach(&c.out, nil)
+		c.s.out.detach(&c.out)
 		c.s.table.remove(&c.out)
 		c.own.end(context.Canceled)
 	}
@@ -142,6 +141,7 @@ func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 func (c *handlerCall) put(f *wire.Frame, batch mem.Buffer) error {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
+	c.in.signal()
 	if f.Parts&wire.PartMessage != 0 {
 		if err := c.in.putMessage(f, batch); err != nil {
 			return err
@@ -160,7 +160,7 @@ func (c *handlerCall) put(f *wire.Frame, batch mem.Buffer) error {
 
 // lost ends the call because the session has ended.
 func (c *handlerCall) lost(error) {
-	c.s.out.detach(&c.out, nil)
+	c.s.out.detach(&c.out)
 	c.own.end(context.Canceled)
 }
 
@@ -209,7 +209,6 @@ func (c *handlerCall) finish(reply any, err error) {
 	it.post = c.tail(err, trailer)
 	it.final = true
 	c.stats.outTrailer(trailer)
-	c.s.out.leave()
 	c.s.out.add(&c.out, it)
 	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
 	c.own.end(context.Canceled)
@@ -252,7 +251,7 @@ func (c *handlerCall) Context() context.Context { return c.ctx }
 
 // RecvMsg receives a message into m, io.EOF after the last.
 func (c *handlerCall) RecvMsg(m any) error {
-	data, compressed, err := c.in.take(c.own.Done(), c.grant)
+	data, compressed, err := c.in.take(&c.own, c)
 	switch {
 	case err == errDone:
 		return c.fail(status.FromContextError(c.own.Err()).Err())

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -39,10 +40,11 @@ type inbox struct {
 	phase   phase
 	win     recvWindow
 	pieces  []piece
-	lacking uint64 // what the message under way still lacks, if phasePieces
-	closed  error  // why no more pieces come: io.EOF or a status
-	dropped bool   // nobody takes any more
-	wake    chan struct{}
+	lacking uint64        // what the message under way still lacks, if phasePieces
+	closed  error         // why no more pieces come: io.EOF or a status
+	dropped bool          // nobody takes any more
+	wake    chan struct{} // nil until the goroutine that takes has had to wait
+	store   [1]piece      // the storage that pieces starts with
 
 	partial  mem.BufferSlice // the pieces of a message that is not complete
 	squeezed bool            // it is compressed
@@ -68,7 +70,7 @@ func (in *inbox) init(cfg *Config, b *budget, start phase, maxSize int) {
 	in.maxSize = uint64(maxSize) //nolint:gosec // checked by the options
 	in.phase = start
 	in.win = newRecvWindow(cfg.CallWindow)
-	in.wake = make(chan struct{}, 1)
+	in.pieces = in.store[:0]
 }
 
 // putMessage takes the message part of a frame. in.mu is held.
@@ -114,20 +116,22 @@ func (in *inbox) putMessage(f *wire.Frame, batch mem.Buffer) error {
 		in.pieces = append(in.pieces, p)
 		return nil
 	}
-	p.data = keep(f.Message, batch)
+	p.data = keep(f.Message, batch, len(in.pieces) == 0 && in.size == 0)
 	in.pieces = append(in.pieces, p)
 	return nil
 }
 
-// keep returns data, a part of batch, as a buffer of its own. Small parts of
-// large batches are copied: they would keep the whole batch in memory.
-func keep(data []byte, batch mem.Buffer) mem.Buffer {
+// keep returns data, a part of batch, as a buffer of its own: a reference if it
+// will be taken soon, or is much of the batch. What waits behind other pieces is
+// copied if it is small: it would keep a whole batch in memory. So a call that
+// nobody reads holds one batch besides its window.
+func keep(data []byte, batch mem.Buffer, soon bool) mem.Buffer {
 	whole := batch.ReadOnlyData()
-	if len(data) < 4<<10 && len(data)*4 < len(whole) || len(data) <= 1<<10 {
-		return mem.SliceBuffer(append([]byte(nil), data...))
+	if (soon && len(whole) <= largeBuffer || len(data)*4 >= len(whole)) && len(data) > 0 {
+		start := cap(whole) - cap(data)
+		return batch.Slice(start, start+len(data))
 	}
-	start := cap(whole) - cap(data)
-	return batch.Slice(start, start+len(data))
+	return mem.SliceBuffer(append([]byte(nil), data...))
 }
 
 // close says that no more comes: err is io.EOF for an end in order, or a status.
@@ -138,8 +142,11 @@ func (in *inbox) close(err error) {
 	}
 }
 
-// signal wakes the goroutine that takes.
+// signal wakes the goroutine that takes. in.mu is held.
 func (in *inbox) signal() {
+	if in.wake == nil {
+		return
+	}
 	select {
 	case in.wake <- struct{}{}:
 	default:
@@ -147,17 +154,21 @@ func (in *inbox) signal() {
 }
 
 // take returns the next message, which the caller frees before it takes again.
-// It waits for it until done is closed; then it returns errDone. At the end it
-// returns what close was given, again and again. grant is called, without a
-// lock, with what the peer may send more. One goroutine takes at a time.
-func (in *inbox) take(done <-chan struct{}, grant func(uint64)) (msg mem.BufferSlice, compressed bool, err error) {
+// It waits for it until ctx ends; then it returns errDone. At the end it returns
+// what close was given, again and again. The owner is told, without a lock, what
+// the peer may send more. One goroutine takes at a time.
+func (in *inbox) take(ctx context.Context, owner granter) (msg mem.BufferSlice, compressed bool, err error) {
 	for {
 		in.mu.Lock()
 		msg, more := in.absorb()
 		compressed, closed := in.squeezed, in.closed
+		if msg == nil && closed == nil && in.wake == nil {
+			in.wake = make(chan struct{}, 1)
+		}
+		wake := in.wake
 		in.mu.Unlock()
 		if more > 0 && closed == nil {
-			grant(more)
+			owner.grant(more)
 		}
 		if msg != nil {
 			return msg, compressed, nil
@@ -166,12 +177,15 @@ func (in *inbox) take(done <-chan struct{}, grant func(uint64)) (msg mem.BufferS
 			return nil, false, closed
 		}
 		select {
-		case <-in.wake:
-		case <-done:
+		case <-wake:
+		case <-ctx.Done():
 			return nil, false, errDone
 		}
 	}
 }
+
+// granter lets the peer send more.
+type granter interface{ grant(n uint64) }
 
 // errDone is what take returns when it stops waiting. Nobody outside sees it.
 var errDone = errors.New("pushtunnel: done")

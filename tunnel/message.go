@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	gproto "google.golang.org/protobuf/proto"
 )
 
 // format is how the messages of a call are encoded.
@@ -88,6 +89,11 @@ type encoded struct {
 // encode encodes and compresses a message. Errors are statuses, in the words of
 // gRPC.
 func (f *format) encode(m any, limit int) (encoded, error) {
+	if f.codec == protoCodec && f.compressor == nil {
+		if m, ok := m.(gproto.Message); ok {
+			return encodeProto(m, limit)
+		}
+	}
 	out, err := f.codec.Marshal(m)
 	if err != nil {
 		return encoded{}, status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
@@ -103,7 +109,7 @@ func (f *format) encode(m any, limit int) (encoded, error) {
 	}
 	if n := out.Len(); n > limit {
 		out.Free()
-		return encoded{}, status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", n, limit)
+		return encoded{}, tooLarge(n, limit)
 	}
 	switch len(out) {
 	case 0:
@@ -115,6 +121,27 @@ func (f *format) encode(m any, limit int) (encoded, error) {
 		out.Free()
 	}
 	return e, nil
+}
+
+// encodeProto is encode for what nearly all calls carry: it does what gRPC's own
+// codec does, with buffers from the pool whatever their size.
+func encodeProto(m gproto.Message, limit int) (encoded, error) {
+	size := gproto.Size(m)
+	if size > limit {
+		return encoded{}, tooLarge(size, limit)
+	}
+	buf := pool.Get(size)
+	out, err := gproto.MarshalOptions{UseCachedSize: true}.MarshalAppend((*buf)[:0], m)
+	if err != nil {
+		pool.Put(buf)
+		return encoded{}, status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
+	}
+	*buf = out
+	return encoded{data: mem.NewBuffer(buf, pool), plain: len(out)}, nil
+}
+
+func tooLarge(size, limit int) error {
+	return status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", size, limit)
 }
 
 func compress(in mem.BufferSlice, c encoding.Compressor) (out mem.BufferSlice, err error) {

@@ -17,6 +17,8 @@ const (
 	batchTarget = 16<<10 - 5
 	// ackEvery is how many received bytes are confirmed without being asked.
 	ackEvery = 64 << 10
+	// ackSize is no less than the size of the frame that confirms.
+	ackSize = 16
 	// maxControl is how many bytes of control frames may wait. Only a peer that
 	// makes this end talk and does not listen gets there.
 	maxControl = 256 << 10
@@ -91,7 +93,10 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.items = c.first[:0]
 	}
 	c.items = append(c.items, it)
-	c.full = it.final
+	if it.final {
+		c.full = true
+		o.open--
+	}
 	if it.message != nil {
 		c.bytes += it.message.Len()
 	}
@@ -125,13 +130,6 @@ func (o *outbox) enter(limit int) (ok, leaving bool) {
 	return true, false
 }
 
-// leave counts a call out.
-func (o *outbox) leave() {
-	o.mu.Lock()
-	o.open--
-	o.part()
-}
-
 // last lets no more calls in. When all are out the peer is told.
 func (o *outbox) last() {
 	o.mu.Lock()
@@ -143,13 +141,12 @@ func (o *outbox) last() {
 	o.part()
 }
 
-// part says the last word if it is time. o.mu is held and released.
+// part says the last word if it is time, and sends what is ready. o.mu is held
+// and released.
 func (o *outbox) part() {
-	if !o.leaving || o.open > 0 || o.closed {
-		o.mu.Unlock()
-		return
+	if o.leaving && o.open == 0 && !o.closed {
+		o.control = wire.AppendSessionFrame(o.control, wire.Done)
 	}
-	o.control = wire.AppendSessionFrame(o.control, wire.Done)
 	o.flush(false)
 }
 
@@ -160,10 +157,10 @@ func (o *outbox) inFlight() int {
 	return o.open
 }
 
-// detach ends the sending half of a call: what waits is dropped. If the call's
-// first frame has left, the parts in last go out; nil for none. It reports
-// whether the first frame has left.
-func (o *outbox) detach(c *outbound, last []byte) (begun bool) {
+// leave ends the sending half of a call of this end, and counts it out: what
+// waits is dropped. If the call's first frame has left, the parts in last go
+// out; nil for none. It reports whether the first frame has left.
+func (o *outbox) leave(c *outbound, last []byte) (begun bool) {
 	o.mu.Lock()
 	begun = c.begun
 	c.detached = true
@@ -171,8 +168,17 @@ func (o *outbox) detach(c *outbound, last []byte) (begun bool) {
 	if begun && last != nil && !o.closed {
 		o.control = wire.AppendCallFrame(o.control, c.id, nil, nil, last)
 	}
-	o.flush(false)
+	o.open--
+	o.part()
 	return begun
+}
+
+// detach ends the sending half of a call: what waits is dropped.
+func (o *outbox) detach(c *outbound) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.detached = true
+	o.drop(c)
 }
 
 // drop frees what waits for a call. o.mu is held.
@@ -385,19 +391,19 @@ func (o *outbox) build() mem.Buffer {
 	if !o.due() {
 		return nil
 	}
-	size := len(o.control) + smallBatch/2
+	size := len(o.control) + ackSize
 	if c := o.ready.head; c != nil {
 		size += c.nextSize()
 		if c.next != nil {
-			size += batchTarget
+			size = max(size, batchTarget)
 		}
 	}
-	buf := batchPool.Get(size)
+	buf := pool.Get(size)
 	b := append((*buf)[:0], o.control...)
 	o.control = o.control[:0]
 	if n := o.received.Load(); n > o.acked {
 		o.acked = n
-		var part [12]byte
+		var part [ackSize]byte
 		b = wire.AppendSessionFrame(b, wire.AppendReceived(part[:0], n))
 	}
 	for c := o.ready.head; c != nil && o.transit.room(time.Now); c = o.ready.head {
@@ -418,7 +424,7 @@ func (o *outbox) build() mem.Buffer {
 	}
 	o.transit.sent += uint64(len(b))
 	*buf = b
-	return mem.NewBuffer(buf, batchPool)
+	return mem.NewBuffer(buf, pool)
 }
 
 // nextSize is no less than what appendNext will append.

@@ -2,29 +2,34 @@ package tunnel
 
 import "sync"
 
+// The sizes in bytes of pooled buffers. gRPC does not pool buffers of 1 KiB and
+// less.
 const (
-	smallBatch = 4 << 10
-	largeBatch = 32 << 10
+	tinyBuffer  = 1280
+	smallBuffer = 4 << 10
+	largeBuffer = 32 << 10
 )
 
-// buffers is a mem.BufferPool of two sizes, those that batches have. Unlike
-// gRPC's own pools it does not clear what comes back: nobody reads beyond what
-// was written.
-type buffers struct{ small, large sync.Pool }
+// buffers is a mem.BufferPool of the sizes that batches and small messages have.
+// Unlike gRPC's own pools it does not clear what comes back: nobody reads beyond
+// what was written.
+type buffers struct{ tiny, small, large sync.Pool }
 
-var batchPool = &buffers{}
+var pool = &buffers{}
 
 // Get returns a buffer of the length n.
 func (p *buffers) Get(n int) *[]byte {
-	pool, size := &p.small, smallBatch
+	from, size := &p.large, largeBuffer
 	switch {
-	case n > largeBatch:
+	case n <= tinyBuffer:
+		from, size = &p.tiny, tinyBuffer
+	case n <= smallBuffer:
+		from, size = &p.small, smallBuffer
+	case n > largeBuffer:
 		b := make([]byte, n)
 		return &b
-	case n > smallBatch:
-		pool, size = &p.large, largeBatch
 	}
-	if b, ok := pool.Get().(*[]byte); ok {
+	if b, ok := from.Get().(*[]byte); ok {
 		*b = (*b)[:n]
 		return b
 	}
@@ -34,10 +39,12 @@ func (p *buffers) Get(n int) *[]byte {
 
 // Put takes a buffer back.
 func (p *buffers) Put(b *[]byte) {
-	switch c := cap(*b); {
-	case c == smallBatch:
+	switch cap(*b) {
+	case tinyBuffer:
+		p.tiny.Put(b)
+	case smallBuffer:
 		p.small.Put(b)
-	case c == largeBatch:
+	case largeBuffer:
 		p.large.Put(b)
 	}
 }
