@@ -42,22 +42,18 @@ func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) e
 	return t.Err()
 }
 
-// serve runs a session until it ends. An error is of the handshake.
+// serve serves a session until it ends. An error is of the handshake.
 func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Peer, p *peer.Peer) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.handlers.Done()
 	session := &Session{server: s, peer: remote, since: time.Now()}
-	cfg := s.opts.tunnel
-	cfg.Remote, cfg.Peer = remote, p
-	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
-	var err error
-	if session.tunnel, err = tunnel.Accept(ctx, t, cfg); err != nil {
-		return err
-	}
-	if err := s.admit(session); err != nil {
-		session.tunnel.Close(err)
+	// The handshake takes more stack than waiting for the end does, and stacks
+	// are most of what an idle session costs: so it gets a goroutine of its own.
+	admitted := make(chan error, 1)
+	go func() { admitted <- s.handshake(ctx, t, session, p) }()
+	if err := <-admitted; err != nil {
 		return err
 	}
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client connected", attrs(session)...)
@@ -67,7 +63,28 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 		}
 	}
 	<-session.tunnel.Done()
-	s.reg.remove(session)
+	s.farewell(ctx, session)
+	return nil
+}
+
+// handshake waits for the client's hello and admits its session.
+func (s *Server) handshake(ctx context.Context, t tunnel.Transport, session *Session, p *peer.Peer) (err error) {
+	cfg := s.opts.tunnel
+	cfg.Remote, cfg.Peer = session.peer, p
+	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
+	cfg.OnEnd = func() { s.reg.remove(session) }
+	if session.tunnel, err = tunnel.Accept(ctx, t, cfg); err != nil {
+		return err
+	}
+	if err := s.admit(session); err != nil {
+		session.tunnel.Close(err)
+		return err
+	}
+	return nil
+}
+
+// farewell tells the hooks that a session has ended.
+func (s *Server) farewell(ctx context.Context, session *Session) {
 	reason := session.tunnel.Err()
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttr(reason))...)
 	for _, h := range s.opts.hooks {
@@ -75,7 +92,6 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 			h.Disconnected(session, reason)
 		}
 	}
-	return nil
 }
 
 // admit enters a session under its name, says hello, and ends those that it
@@ -97,6 +113,12 @@ func (s *Server) admit(session *Session) error {
 		return unavailable(s.opts.reconnectAfter, "the server is closed")
 	}
 	session.tunnel.Welcome()
+	select {
+	case <-session.tunnel.Done():
+		// It may have been forgotten before it was entered.
+		s.reg.remove(session)
+	default:
+	}
 	if draining {
 		session.Drain(shutdownReason)
 	}

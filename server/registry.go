@@ -115,10 +115,13 @@ func (r *registry) retireLocked(s *Session) {
 	}
 }
 
-// remove forgets a session.
+// remove forgets a session, if it is known.
 func (r *registry) remove(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ids[s.ID()] != s {
+		return
+	}
 	r.retireLocked(s)
 	delete(r.ids, s.ID())
 	if len(r.ids) == 0 {

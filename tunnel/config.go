@@ -87,6 +87,10 @@ type Config struct {
 	PreviousSession string
 	PreviousLost    bool
 
+	// OnEnd is called when the session has ended, before its calls are. It must
+	// not block. If nil, nothing is called.
+	OnEnd func()
+
 	// OnGoAway is called when the peer asks this end to move or to begin no more
 	// calls. It must not block. If nil, nothing is called.
 	OnGoAway func(GoAway)

@@ -10,8 +10,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	pb "github.com/pushtunnel/pushtunnel/proto"
 )
 
 // Session is one live tunnel. It is a grpc.ClientConnInterface: calls on it are
@@ -29,11 +27,12 @@ type Session struct {
 	budget    budget
 	live      *heartbeat
 
-	hello     chan struct{} // closed when the peer's hello has come
-	peerHello *pb.Hello     // to be read after that
-	remote    limits        // likewise
-	welcomed  bool          // the reader's: the first frame has come
-	open      atomic.Bool   // this end has said hello
+	hello    chan struct{} // closed when the peer's hello has come
+	previous string        // what it says of the session before; to be read after that
+	lost     bool          // likewise
+	remote   limits        // likewise
+	welcomed bool          // the reader's: the first frame has come
+	open     atomic.Bool   // this end has said hello
 
 	done     chan struct{} // closed when the session has ended
 	endOnce  sync.Once
@@ -62,9 +61,10 @@ func Dial(ctx context.Context, t Transport, cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// Accept waits for the peer's hello on a transport that the peer has dialled.
-// The session takes no calls until Welcome. The transport belongs to the session
-// from now on, and is closed when Accept fails.
+// Accept waits for the peer's hello on a transport that the peer has dialled:
+// until ctx ends or cfg.HandshakeTimeout has passed. The session takes no calls
+// until Welcome. The transport belongs to the session from now on, and is closed
+// when Accept fails.
 func Accept(ctx context.Context, t Transport, cfg Config) (*Session, error) {
 	s := newSession(t, cfg, true)
 	if err := s.awaitHello(ctx); err != nil {
@@ -73,7 +73,8 @@ func Accept(ctx context.Context, t Transport, cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// Welcome answers the peer's hello. Calls may be made from now on.
+// Welcome answers the hello of a peer that has dialled. Calls may be made from
+// now on.
 func (s *Session) Welcome() {
 	s.sendHello(s.cfg.Remote.Session)
 	s.live.start()
@@ -97,20 +98,23 @@ func newSession(t Transport, cfg Config, server bool) *Session {
 	return s
 }
 
-// awaitHello waits for the peer's hello.
+// awaitHello waits for the peer's hello. If it fails the session is closed.
 func (s *Session) awaitHello(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
-	defer cancel()
+	timer := time.NewTimer(s.cfg.HandshakeTimeout)
+	defer timer.Stop()
+	var err error
 	select {
 	case <-s.hello:
 		return nil
 	case <-s.done:
 		return s.err
+	case <-timer.C:
+		err = status.Errorf(codes.DeadlineExceeded, "pushtunnel: the peer did not say hello within %v", s.cfg.HandshakeTimeout)
 	case <-ctx.Done():
-		err := status.Error(status.FromContextError(ctx.Err()).Code(), "pushtunnel: waiting for the peer's hello: "+ctx.Err().Error())
-		s.Close(err)
-		return err
+		err = status.Error(status.FromContextError(ctx.Err()).Code(), "pushtunnel: waiting for the peer's hello: "+ctx.Err().Error())
 	}
+	s.Close(err)
+	return err
 }
 
 // Peer returns who is at the other end.
@@ -119,7 +123,7 @@ func (s *Session) Peer() Peer { return s.cfg.Remote }
 // PreviousSession returns what the peer has said about the session before this
 // one. See Hello in proto/pushtunnel.proto.
 func (s *Session) PreviousSession() (id string, lost bool) {
-	return s.peerHello.GetPreviousSession(), s.peerHello.GetPreviousLost()
+	return s.previous, s.lost
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -166,6 +170,9 @@ func (s *Session) end(err error) {
 		s.err = err
 		close(s.done)
 		s.live.stop()
+		if s.cfg.OnEnd != nil {
+			s.cfg.OnEnd()
+		}
 		unsent := s.out.close()
 		begun := s.table.end()
 		for _, c := range unsent {

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,7 +18,6 @@ import (
 // read is the session's goroutine. It reads until the transport ends, which
 // Close sees to. Nothing in it waits for a call.
 func (s *Session) read() {
-	var f wire.Frame
 	for {
 		batch, err := s.transport.Recv()
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Session) read() {
 		if n > wire.MaxBatch {
 			err = status.Errorf(codes.InvalidArgument, "a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
 		} else {
-			err = s.readBatch(&f, batch)
+			err = s.readBatch(batch)
 		}
 		batch.Free()
 		if err != nil {
@@ -48,7 +48,12 @@ func (s *Session) read() {
 	}
 }
 
-func (s *Session) readBatch(f *wire.Frame, batch mem.Buffer) error {
+// frames holds the frames that readers decode into: an idle session keeps none.
+var frames = sync.Pool{New: func() any { return new(wire.Frame) }}
+
+func (s *Session) readBatch(batch mem.Buffer) error {
+	f := frames.Get().(*wire.Frame) //nolint:errcheck,forcetypeassert // it holds nothing else
+	defer frames.Put(f)
 	rest := batch.ReadOnlyData()
 	for {
 		var frame []byte
@@ -125,7 +130,7 @@ func (s *Session) readHello(f *wire.Frame) error {
 		}
 		s.live.interval = time.Duration(h.GetHeartbeatMs()) * time.Millisecond
 	}
-	s.peerHello = h
+	s.previous, s.lost = h.GetPreviousSession(), h.GetPreviousLost()
 	close(s.hello)
 	return nil
 }

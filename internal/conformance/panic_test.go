@@ -1,0 +1,5 @@
+package conformance
+
+const panicEnv = "PUSHTUNNEL_PANIC"
+
+func panicInHandler(string) {}

@@ -1,0 +1,121 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/pushtunnel/pushtunnel/client"
+	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunneltest"
+)
+
+// target is the client's name, and the target of the plain connection.
+const target = "x"
+
+// setup is what a case wants of the two ends, in terms that both ways have.
+type setup struct {
+	// The caller's.
+	unaryCaller  []grpc.UnaryClientInterceptor
+	streamCaller []grpc.StreamClientInterceptor
+	callerStats  stats.Handler
+
+	// The handler's.
+	unaryHandler  []grpc.UnaryServerInterceptor
+	streamHandler []grpc.StreamServerInterceptor
+	handlerStats  stats.Handler
+	maxRecv       int
+	maxSend       int
+}
+
+// way is one of the two ways to make a call.
+type way struct {
+	name string
+	// connect connects a caller to a handler that serves what register
+	// registers, until the test ends.
+	connect func(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) grpc.ClientConnInterface
+}
+
+var (
+	plainWay  = way{name: "plain", connect: connectPlain}
+	tunnelWay = way{name: "tunnel", connect: connectTunnel}
+	bothWays  = []way{plainWay, tunnelWay}
+)
+
+func connectPlain(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) grpc.ClientConnInterface {
+	t.Helper()
+	opts := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(s.unaryHandler...),
+		grpc.ChainStreamInterceptor(s.streamHandler...),
+	}
+	if s.handlerStats != nil {
+		opts = append(opts, grpc.StatsHandler(s.handlerStats))
+	}
+	if s.maxRecv != 0 {
+		opts = append(opts, grpc.MaxRecvMsgSize(s.maxRecv))
+	}
+	if s.maxSend != 0 {
+		opts = append(opts, grpc.MaxSendMsgSize(s.maxSend))
+	}
+	listener := bufconn.Listen(1 << 20)
+	g := grpc.NewServer(opts...)
+	register(g)
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(listener) }()
+	t.Cleanup(func() {
+		g.Stop()
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			t.Errorf("the plain server: %v", err)
+		}
+	})
+	dial := []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(s.unaryCaller...),
+		grpc.WithChainStreamInterceptor(s.streamCaller...),
+	}
+	if s.callerStats != nil {
+		dial = append(dial, grpc.WithStatsHandler(s.callerStats))
+	}
+	cc, err := grpc.NewClient("passthrough:///"+target, dial...)
+	if err != nil {
+		t.Fatalf("the plain connection: %v", err)
+	}
+	t.Cleanup(func() { cc.Close() })
+	return cc
+}
+
+func connectTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) grpc.ClientConnInterface {
+	t.Helper()
+	return startTunnel(t, s, register).Client(target)
+}
+
+// startTunnel returns the server of a tunnel to one client.
+func startTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) *tunneltest.Server {
+	t.Helper()
+	atServer := []server.Option{
+		server.WithUnaryInterceptors(s.unaryCaller...),
+		server.WithStreamInterceptors(s.streamCaller...),
+	}
+	if s.callerStats != nil {
+		atServer = append(atServer, server.WithStatsHandlers(s.callerStats))
+	}
+	atClient := []client.Option{
+		client.WithUnaryInterceptors(s.unaryHandler...),
+		client.WithStreamInterceptors(s.streamHandler...),
+		client.WithMaxRecvMsgSize(s.maxRecv),
+		client.WithMaxSendMsgSize(s.maxSend),
+	}
+	if s.handlerStats != nil {
+		atClient = append(atClient, client.WithStatsHandlers(s.handlerStats))
+	}
+	push := tunneltest.NewServer(t, atServer...)
+	push.Connect(t, target, register, atClient...)
+	return push
+}
