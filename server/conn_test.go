@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,7 @@ func TestACallOnASessionGoesThereAndNowhereElse(t *testing.T) {
 		if err := a.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		_, err := ask(t.Context(), sessions[0])
 		wantNotSent(t, err, codes.Unavailable, `pushtunnel: client "c1": the session has ended`)
 	})
@@ -81,9 +83,9 @@ func TestACallThatWasNeverSentIsTriedOnceMore(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		finished := 0
+		var finished atomic.Int32
 		call := func() error {
-			_, err := ask(ctx, push.Client("c1"), grpc.OnFinish(func(error) { finished++ }))
+			_, err := ask(ctx, push.Client("c1"), grpc.OnFinish(func(error) { finished.Add(1) }))
 			return err
 		}
 		go call() //nolint:errcheck // cancelled in the end
@@ -97,13 +99,13 @@ func TestACallThatWasNeverSentIsTriedOnceMore(t *testing.T) {
 		err := call()
 		wantNotSent(t, err, codes.ResourceExhausted, `pushtunnel: client "c1": the limit of 1 calls at a time is reached`)
 		wantSame(t, "picks", picked, append(want, ids[0], ids[1]))
-		if finished != 1 {
-			t.Errorf("OnFinish ran %d times, want 1", finished)
+		if got := finished.Load(); got != 1 {
+			t.Errorf("got %d runs of OnFinish, want 1", got)
 		}
 		cancel()
 		synctest.Wait()
-		if finished != 3 {
-			t.Errorf("OnFinish ran %d times for three calls, want 3", finished)
+		if got := finished.Load(); got != 3 {
+			t.Errorf("got %d runs of OnFinish for three calls, want 3", got)
 		}
 	})
 }

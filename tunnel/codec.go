@@ -17,7 +17,8 @@ import (
 // and programs that use gRPC's own codec: that costs a copy.
 type packet struct {
 	buf   mem.Buffer
-	taken bool // buf belongs to gRPC
+	slice [1]mem.Buffer // what gRPC gets of it
+	taken bool          // buf belongs to gRPC
 }
 
 // stream is what the two ends of a gRPC stream have in common.
@@ -35,12 +36,14 @@ func sendPacket(s stream, batch mem.Buffer) error {
 	return err
 }
 
-func recvPacket(s stream) (mem.Buffer, error) {
-	p := &packet{}
+// recvPacket receives a batch. p is where gRPC puts it; it may be used again.
+func recvPacket(s stream, p *packet) (mem.Buffer, error) {
 	if err := s.RecvMsg(p); err != nil {
 		return nil, err
 	}
-	return p.buf, nil
+	batch := p.buf
+	p.buf = nil
+	return batch, nil
 }
 
 // codec is a gRPC codec for packets: it moves buffers and copies nothing. The
@@ -62,7 +65,8 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, fmt.Errorf("pushtunnel: the codec %q is for tunnels, not for %T", subtype, v)
 	}
 	p.taken = true
-	return mem.BufferSlice{p.buf}, nil
+	p.slice[0] = p.buf
+	return p.slice[:], nil
 }
 
 // Unmarshal takes a reference to the data, in one piece.

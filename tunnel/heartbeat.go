@@ -25,12 +25,11 @@ type heartbeat struct {
 	pings bucket // the reader's
 }
 
-func newHeartbeat(s *Session) *heartbeat {
-	h := &heartbeat{s: s, start0: time.Now()}
+func (h *heartbeat) init(s *Session) {
+	h.s, h.start0 = s, time.Now()
 	if s.server {
 		h.interval = s.cfg.Heartbeat
 	}
-	return h
 }
 
 func (h *heartbeat) now() time.Duration { return time.Since(h.start0) }

@@ -176,9 +176,14 @@ func (in *inbox) take(ctx context.Context, owner granter) (msg mem.BufferSlice, 
 		if closed != nil {
 			return nil, false, closed
 		}
+		done := ctx.Done()
+		if done == nil {
+			<-wake // much cheaper than a select
+			continue
+		}
 		select {
 		case <-wake:
-		case <-ctx.Done():
+		case <-done:
 			return nil, false, errDone
 		}
 	}

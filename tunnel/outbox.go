@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,8 +32,8 @@ const (
 // and who sends it. Control frames go first. Then the calls that have something
 // to say and the window to say it take turns, a piece each.
 type outbox struct {
+	session   *Session
 	transport Transport
-	table     *table
 	received  atomic.Uint64 // bytes of batches that came in; set by the reader
 
 	// mu guards what follows and the outbound half of every call.
@@ -45,11 +46,11 @@ type outbox struct {
 	acked    uint64 // the part of received that the peer knows
 	flushing bool   // somebody is sending
 	closed   bool   // nothing is sent any more
-	failed   func(error)
 }
 
-func newOutbox(t Transport, tab *table, failed func(error)) *outbox {
-	return &outbox{transport: t, table: tab, failed: failed, transit: transit{window: minTransit}}
+func (o *outbox) init(s *Session) {
+	o.session, o.transport = s, s.transport
+	o.transit.window = minTransit
 }
 
 // outbound is the sending half of a call. outbox.mu guards it.
@@ -376,7 +377,7 @@ func (o *outbox) sendBatch() bool {
 	o.mu.Unlock()
 	err := o.transport.Send(batch)
 	if err != nil {
-		o.failed(err)
+		o.session.end(fmt.Errorf("sending failed: %w", err))
 	}
 	o.mu.Lock()
 	if err != nil {
@@ -413,12 +414,12 @@ func (o *outbox) build() mem.Buffer {
 		o.ready.remove(c)
 		if !c.begun {
 			c.begun = true
-			o.table.begin(c)
+			o.session.table.begin(c)
 		}
 		final := c.items[0].final
 		b = c.appendNext(b)
 		if final && len(c.items) == 0 {
-			o.table.remove(c)
+			o.session.table.remove(c)
 		}
 		o.enlist(c)
 	}

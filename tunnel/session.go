@@ -22,10 +22,10 @@ type Session struct {
 	cfg       Config
 	server    bool // this end accepted
 	transport Transport
-	out       *outbox
-	table     *table
+	out       outbox
+	table     table
 	budget    budget
-	live      *heartbeat
+	live      heartbeat
 
 	hello    chan struct{} // closed when the peer's hello has come
 	previous string        // what it says of the session before; to be read after that
@@ -38,7 +38,7 @@ type Session struct {
 	endOnce  sync.Once
 	err      error // why; to be read after done
 	doneOnce sync.Once
-	peerDone chan struct{} // closed when the peer begins no more calls
+	peerDone chan struct{} // closed when the peer begins no more calls; nil if it never does
 }
 
 // limits are what the peer takes.
@@ -85,15 +85,17 @@ func newSession(t Transport, cfg Config, server bool) *Session {
 		cfg:       cfg.withDefaults(),
 		server:    server,
 		transport: t,
-		table:     newTable(server),
 		hello:     make(chan struct{}),
 		done:      make(chan struct{}),
-		peerDone:  make(chan struct{}),
+	}
+	if !server {
+		s.peerDone = make(chan struct{})
 	}
 	s.cfg.Services.freeze()
 	s.budget.left.Store(s.cfg.MaxBuffered)
-	s.out = newOutbox(t, s.table, func(err error) { s.end(fmt.Errorf("sending failed: %w", err)) })
-	s.live = newHeartbeat(s)
+	s.table.init(server)
+	s.out.init(s)
+	s.live.init(s)
 	go s.read()
 	return s
 }
@@ -105,6 +107,7 @@ func (s *Session) awaitHello(ctx context.Context) error {
 	var err error
 	select {
 	case <-s.hello:
+		s.hello = nil // nobody else waits for it
 		return nil
 	case <-s.done:
 		return s.err

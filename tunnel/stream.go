@@ -56,6 +56,7 @@ const maxStreamMessage = 4 << 20
 type clientStream struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc
+	in     packet        // what Recv receives into
 	turn   chan struct{} // holds a token while a send or the end of sending is under way
 	once   sync.Once
 }
@@ -67,7 +68,7 @@ func (t *clientStream) Send(batch mem.Buffer) error {
 }
 
 func (t *clientStream) Recv() (mem.Buffer, error) {
-	batch, err := recvPacket(t.stream)
+	batch, err := recvPacket(t.stream, &t.in)
 	if err != nil {
 		t.cancel()
 	}
@@ -99,6 +100,7 @@ func (t *clientStream) InlineBytes() int { return streamBytes }
 // stream waits for Done, and returns Err.
 type ServerStream struct {
 	stream grpc.ServerStream
+	in     packet // what Recv receives into
 	once   sync.Once
 	done   chan struct{}
 	err    error
@@ -119,7 +121,7 @@ func (t *ServerStream) Err() error { return t.err }
 func (t *ServerStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
 
 // Recv implements Transport.
-func (t *ServerStream) Recv() (mem.Buffer, error) { return recvPacket(t.stream) }
+func (t *ServerStream) Recv() (mem.Buffer, error) { return recvPacket(t.stream, &t.in) }
 
 // Close implements Transport.
 func (t *ServerStream) Close(err error) {

@@ -48,14 +48,12 @@ const (
 	maxStray = 8 << 20
 )
 
-func newTable(server bool) *table {
-	t := &table{calls: make(map[uint64]call)}
+func (t *table) init(server bool) {
+	t.calls = make(map[uint64]call)
+	t.next = 2
 	if server {
 		t.next = 1
-	} else {
-		t.next = 2
 	}
-	return t
 }
 
 // begin gives a call of this end its id.

@@ -9,6 +9,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -78,6 +79,24 @@ const (
 	// CallParts are the parts that go with a call id.
 	CallParts = PartBegin | PartHeader | PartMessage | PartHalfClose | PartEnd | PartCancel | PartWindow
 )
+
+// String returns the names of the parts.
+func (p Parts) String() string {
+	names := [...]string{
+		"begin", "header", "message", "half_close", "end", "cancel", "window",
+		"received", "hello", "ping", "pong", "go_away", "done", "close",
+	}
+	var out []string
+	for i, name := range names {
+		if p&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	if out == nil {
+		return "nothing"
+	}
+	return strings.Join(out, "+")
+}
 
 // Frame is one decoded frame. Its byte slices alias the input.
 type Frame struct {
