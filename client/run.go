@@ -204,6 +204,7 @@ func (r *run) leave(ctx context.Context, s *session) {
 
 // ended tells the hook that a session has ended, and returns why: never nil.
 func (r *run) ended(s *session) error {
+	s.Wait()
 	s.release()
 	err := s.Err()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", r.attrs(s)...)

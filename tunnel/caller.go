@@ -178,7 +178,7 @@ func (c *callerCall) SendMsg(m any) error {
 		it.post = wire.HalfClose
 		c.sentAll = true
 	} else {
-		c.s.out.wait(&c.out, sendAhead, c.ctx.Done())
+		c.s.out.wait(c.ctx, &c.out, sendAhead)
 		if c.isOver() {
 			e.data.Free()
 			return io.EOF

@@ -282,7 +282,7 @@ func (c *handlerCall) SendMsg(m any) error {
 	c.in.mu.Lock()
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
-	c.s.out.wait(&c.out, sendAhead, c.own.Done())
+	c.s.out.wait(&c.own, &c.out, sendAhead)
 	if err := c.own.Err(); err != nil {
 		it.message.Free()
 		return c.fail(status.FromContextError(err).Err())

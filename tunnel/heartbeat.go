@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,9 @@ func (h *heartbeat) start() {
 		return
 	}
 	h.heard()
-	h.timer.Store(time.AfterFunc(h.interval, h.tick))
+	t := time.AfterFunc(math.MaxInt64, h.tick)
+	h.timer.Store(t) // before tick looks for it
+	t.Reset(h.interval)
 	if h.s.ended() {
 		h.stop()
 	}
@@ -114,10 +117,9 @@ type bucket struct {
 }
 
 func (b *bucket) take(now, refill time.Duration) bool {
-	if n := int((now - b.at) / refill); n > 0 {
-		b.used = max(b.used-n, 0)
-		b.at = now
-	}
+	n := (now - b.at) / refill
+	b.used = max(b.used-int(n), 0)
+	b.at += n * refill
 	b.used++
 	return b.used <= pingBurst
 }

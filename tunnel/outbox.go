@@ -1,7 +1,9 @@
 package tunnel
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -45,7 +47,8 @@ type outbox struct {
 	transit  transit
 	acked    uint64 // the part of received that the peer knows
 	flushing bool   // somebody is sending
-	closed   bool   // nothing is sent any more
+	broken   bool   // the transport takes no more
+	closed   bool   // the session has ended
 }
 
 func (o *outbox) init(s *Session) {
@@ -83,6 +86,9 @@ type item struct {
 // the item, if the call is detached or the outbox closed.
 func (o *outbox) add(c *outbound, it item) bool {
 	o.mu.Lock()
+	if it.final {
+		o.open--
+	}
 	if c.full || c.detached || o.closed {
 		o.mu.Unlock()
 		if it.message != nil {
@@ -94,10 +100,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.items = c.first[:0]
 	}
 	c.items = append(c.items, it)
-	if it.final {
-		c.full = true
-		o.open--
-	}
+	c.full = it.final
 	if it.message != nil {
 		c.bytes += it.message.Len()
 	}
@@ -195,8 +198,8 @@ func (o *outbox) drop(c *outbound) {
 }
 
 // wait blocks until fewer than limit bytes wait for the call, or it is detached,
-// or done is closed.
-func (o *outbox) wait(c *outbound, limit int, done <-chan struct{}) {
+// or ctx ends.
+func (o *outbox) wait(ctx context.Context, c *outbound, limit int) {
 	for {
 		o.mu.Lock()
 		ok := c.detached || o.closed || c.bytes < limit
@@ -209,7 +212,7 @@ func (o *outbox) wait(c *outbound, limit int, done <-chan struct{}) {
 		}
 		select {
 		case <-c.wake:
-		case <-done:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -318,7 +321,7 @@ func (c *outbound) signal() {
 
 // due reports whether there is something to send. o.mu is held.
 func (o *outbox) due() bool {
-	return !o.closed && (len(o.control) > 0 ||
+	return !o.closed && !o.broken && (len(o.control) > 0 ||
 		o.received.Load()-o.acked >= ackEvery ||
 		o.ready.head != nil && o.transit.room(time.Now))
 }
@@ -376,11 +379,12 @@ func (o *outbox) sendBatch() bool {
 	}
 	o.mu.Unlock()
 	err := o.transport.Send(batch)
-	if err != nil {
+	if err != nil && err != io.EOF {
 		o.session.end(fmt.Errorf("sending failed: %w", err))
 	}
 	o.mu.Lock()
 	if err != nil {
+		o.broken = true
 		o.flushing = false
 		return false
 	}

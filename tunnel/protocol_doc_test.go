@@ -65,6 +65,7 @@ func exampleBatches(t *testing.T) (client, server [][]byte) {
 				return
 			}
 			s.Welcome()
+			synctest.Wait() // or the hello and the call go out in one batch
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			ctx = metadata.AppendToOutgoingContext(ctx, "lang", "en")
@@ -120,7 +121,7 @@ func explain(batch []byte) string {
 func explainMessage(out *strings.Builder, b []byte, desc protoreflect.MessageDescriptor, depth int) {
 	line := func(bytes []byte, format string, args ...any) {
 		hex := strings.Repeat("  ", depth) + fmt.Sprintf("% x", bytes)
-		fmt.Fprintf(out, "%-26s  %s%s\n", hex, strings.Repeat("  ", depth), fmt.Sprintf(format, args...))
+		fmt.Fprintf(out, "%-36s %s%s\n", hex, strings.Repeat("  ", depth), fmt.Sprintf(format, args...))
 	}
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
@@ -183,33 +184,36 @@ func TestProtocolDocPhases(t *testing.T) {
 }
 
 // TestProtocolDocWindows plays the worked numbers of flow control: a message of
-// 100,000 bytes on a window of 64 KiB, to a reader that waits for it.
+// 100,000 bytes on a window of 64 KiB, to a reader that waits for it, far away:
+// what it gives back comes when the sender has had to stop.
 func TestProtocolDocWindows(t *testing.T) {
 	const size = 100_000
 	send := sendWindow{left: defaultCallWindow}
-	recv := newRecvWindow(defaultCallWindow)
 	budget := budget{}
 	budget.left.Store(defaultMaxBuffered)
-	in := inbox{budget: &budget, maxWindow: defaultMaxCallWindow, win: recv}
+	in := inbox{budget: &budget, maxWindow: defaultMaxCallWindow, win: newRecvWindow(defaultCallWindow)}
 	var rows strings.Builder
+	given := uint64(0)
 	for sent := 0; sent < size; {
 		first := sent == 0
 		n, ok := send.next(size-sent, first)
 		if !ok {
-			t.Fatalf("the sender is stuck with %d bytes of window after %d bytes", send.left, sent)
+			t.Fatalf("the sender is stuck with a window of %d after %d bytes", send.left, sent)
 		}
 		send.spend(n, first)
 		sent += n
 		_, more := send.next(size-sent, false)
 		blocked := sent < size && !more
-		given := in.win.consume(cost(n, first))
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", commas(n), commas(int(cost(n, first))), commas(int(send.left)),
+			map[bool]string{true: "blocked", false: ""}[blocked])
+		given += in.win.consume(cost(n, first))
 		if blocked {
 			given += in.grow()
-		}
-		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", commas(n), commas(int(cost(n, first))), commas(int(send.left)),
-			map[bool]string{true: "yes", false: ""}[blocked], commas(int(given)))
-		if err := send.add(given); err != nil {
-			t.Fatal(err)
+			if err := send.add(given); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&rows, "| | | %s | window %s |\n", commas(int(send.left)), commas(int(given)))
+			given = 0
 		}
 	}
 	if !strings.Contains(readProtocolDoc(t), rows.String()) {

@@ -37,6 +37,7 @@ type Session struct {
 	done     chan struct{} // closed when the session has ended
 	endOnce  sync.Once
 	err      error // why; to be read after done
+	reader   sync.WaitGroup // of the goroutine that reads
 	doneOnce sync.Once
 	peerDone chan struct{} // closed when the peer begins no more calls; nil if it never does
 }
@@ -96,7 +97,7 @@ func newSession(t Transport, cfg Config, server bool) *Session {
 	s.table.init(server)
 	s.out.init(s)
 	s.live.init(s)
-	go s.read()
+	s.reader.Go(s.read)
 	return s
 }
 
@@ -141,6 +142,11 @@ func (s *Session) Err() error {
 		return nil
 	}
 }
+
+// Wait waits until nothing of the session runs any more but handlers: its
+// transport has ended too, after Done. At the accepting end of a gRPC stream that
+// is after the stream's handler has returned.
+func (s *Session) Wait() { s.reader.Wait() }
 
 // InFlight returns how many calls are under way.
 func (s *Session) InFlight() int { return s.out.inFlight() }

@@ -10,7 +10,7 @@ type Transport interface {
 	// Send hands a batch over, and the reference to it. It may block, but not
 	// while fewer than InlineBytes bytes are on their way and unconfirmed by
 	// the peer. An error means that the session is over; part of what was sent
-	// may have arrived.
+	// may have arrived. io.EOF means that Recv will tell why.
 	Send(batch mem.Buffer) error
 
 	// Recv returns the next batch, in one piece. The caller frees it. It returns
