@@ -22,15 +22,16 @@ type Client struct {
 	opts     options
 	services tunnel.Services
 
-	// leaving ends when Shutdown is called.
+	// leaving ends when Shutdown is called, patience when its context ends.
 	leaving  context.Context //nolint:containedctx // used as a signal
 	shutdown context.CancelFunc
+	patience context.Context //nolint:containedctx // used as a signal
+	cutOff   context.CancelFunc
 
 	// mu guards what follows.
 	mu      sync.Mutex
 	serving bool
-	leave   context.Context //nolint:containedctx // Shutdown's; nil until then
-	stopped chan struct{}   // closed when Serve has returned
+	stopped chan struct{} // closed when Serve has returned
 }
 
 // New returns a Client of this name that connects through cc. The name is
@@ -38,6 +39,7 @@ type Client struct {
 func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 	c := &Client{cc: cc, name: name, opts: defaults()}
 	c.leaving, c.shutdown = context.WithCancel(context.Background())
+	c.patience, c.cutOff = context.WithCancel(context.Background())
 	for _, o := range opts {
 		o.apply(&c.opts)
 	}
@@ -81,9 +83,13 @@ func (c *Client) Serve(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	if c.serving {
+	switch {
+	case c.serving:
 		c.mu.Unlock()
 		return ErrServing
+	case c.leaving.Err() != nil:
+		c.mu.Unlock()
+		return nil
 	}
 	c.serving = true
 	stopped := make(chan struct{})
@@ -105,23 +111,14 @@ func (c *Client) Serve(ctx context.Context) error {
 // done. If ctx ends first the session is cut off, and Shutdown returns ctx's
 // error. A Client that was shut down does not serve again.
 func (c *Client) Shutdown(ctx context.Context) error {
+	c.shutdown()
 	c.mu.Lock()
-	if c.leave == nil {
-		c.leave = ctx
-		c.shutdown()
-	}
 	stopped := c.stopped
 	c.mu.Unlock()
 	if stopped == nil {
 		return nil
 	}
+	defer context.AfterFunc(ctx, c.cutOff)()
 	<-stopped
 	return ctx.Err()
-}
-
-// shutdownContext returns the context that Shutdown was called with.
-func (c *Client) shutdownContext() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.leave
 }

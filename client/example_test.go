@@ -34,6 +34,11 @@ func (display) Notify(ctx context.Context, msg *pb.NotifyRequest) (*pb.NotifyRes
 // server makes. Serve connects again by itself whenever the connection is lost.
 func Example() {
 	addr, push, stop := listenTCP()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		tell(push, "kitchen", "Dinner is ready")
+		cancel()
+	}()
 
 	cc, err := grpc.NewClient(addr, append(client.RecommendedOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -42,18 +47,14 @@ func Example() {
 	}
 	c := client.New(cc, "kitchen")
 	pb.RegisterNotifierServer(c, display{}) // as on a grpc.Server
+	err = c.Serve(ctx)                      // until ctx ends or the server wants nothing of it
 
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		tell(push, "kitchen", "Dinner is ready")
-		cancel()
-	}()
-	if err := c.Serve(ctx); !errors.Is(err, context.Canceled) { // until ctx ends
-		log.Fatal(err)
-	}
-
+	fmt.Println(errors.Is(err, context.Canceled))
+	_ = cc.Close()
 	stop()
-	// Output: the display shows: Dinner is ready
+	// Output:
+	// the display shows: Dinner is ready
+	// true
 }
 
 // The interceptors of a client are server interceptors, since it is the end that

@@ -33,10 +33,9 @@ type run struct {
 // session is a session with what the client has to know of it.
 type session struct {
 	*tunnel.Session
-	moves   chan tunnel.GoAway // the server asks the client to move
-	moving  bool               // the client does
-	began   time.Time
-	release context.CancelFunc // of its context
+	moves  chan tunnel.GoAway // the server asks the client to move
+	moving bool               // the client does
+	began  time.Time
 }
 
 func newRun(ctx context.Context, c *Client) *run {
@@ -67,6 +66,7 @@ func (r *run) serve() error {
 		}
 		if err == nil {
 			err = r.use(s)
+			r.steady(s)
 			r.last = s
 		}
 		switch {
@@ -74,7 +74,7 @@ func (r *run) serve() error {
 			return r.ctx.Err()
 		case r.c.leaving.Err() != nil:
 			// Shutdown may end the wait for those that part, too.
-			defer context.AfterFunc(r.c.shutdownContext(), r.cancel)()
+			defer context.AfterFunc(r.c.patience, r.cancel)()
 			r.parting.Wait()
 			return nil
 		case err == errMoving: //nolint:errorlint // our own
@@ -105,8 +105,11 @@ func (r *run) pause(err error) {
 	}
 }
 
-// connect opens a session, within the connect timeout.
+// connect opens a session and tells the hooks.
 func (r *run) connect() (*session, error) {
+	if err := r.c.leaving.Err(); err != nil {
+		return nil, err
+	}
 	s := &session{moves: make(chan tunnel.GoAway, 1)}
 	cfg := r.c.opts.tunnel
 	cfg.Remote = tunnel.Peer{Name: r.c.name, Protocol: "grpc"}
@@ -123,17 +126,8 @@ func (r *run) connect() (*session, error) {
 		cfg.PreviousSession = r.last.Peer().Session
 		cfg.PreviousLost = isDone(r.last.Done())
 	}
-	var ctx context.Context
-	ctx, s.release = context.WithCancel(r.ctx)
-	defer context.AfterFunc(r.c.leaving, s.release)()
-	timer := time.AfterFunc(r.c.opts.connectTimeout, s.release)
-	defer timer.Stop()
 	var err error
-	if s.Session, err = r.dial(ctx, cfg); err != nil {
-		if ctx.Err() != nil && r.ctx.Err() == nil {
-			err = status.Errorf(codes.Unavailable, "pushtunnel: no session within %v: %s", r.c.opts.connectTimeout, status.Convert(err).Message())
-		}
-		s.release()
+	if s.Session, err = r.dial(cfg); err != nil {
 		return nil, err
 	}
 	s.began = time.Now()
@@ -146,7 +140,27 @@ func (r *run) connect() (*session, error) {
 	return s, nil
 }
 
-func (r *run) dial(ctx context.Context, cfg tunnel.Config) (*tunnel.Session, error) {
+// dial opens a session, within the connect timeout.
+func (r *run) dial(cfg tunnel.Config) (*tunnel.Session, error) {
+	// The stream lives in this context. What ends Serve ends it only until it is
+	// open: after that it ends in order.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
+	defer context.AfterFunc(r.ctx, cancel)()
+	defer context.AfterFunc(r.c.leaving, cancel)()
+	timer := time.AfterFunc(r.c.opts.connectTimeout, cancel)
+	defer timer.Stop()
+	s, err := r.open(ctx, cfg)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = status.Errorf(codes.Unavailable, "pushtunnel: no session within %v: %s", r.c.opts.connectTimeout, status.Convert(err).Message())
+		}
+		cancel()
+	}
+	return s, err
+}
+
+// open opens the stream and says hello.
+func (r *run) open(ctx context.Context, cfg tunnel.Config) (*tunnel.Session, error) {
 	// A connection that waits for its own backoff would only add to ours.
 	if cc, ok := r.c.cc.(interface{ ResetConnectBackoff() }); ok {
 		cc.ResetConnectBackoff()
@@ -167,7 +181,12 @@ func (r *run) use(s *session) error {
 		case <-s.Done():
 			return r.ended(s)
 		case g := <-s.moves:
-			t := time.NewTimer(spread(g.ReconnectAfter))
+			after := spread(g.ReconnectAfter)
+			if after == 0 {
+				r.steady(s)
+				after = r.retry.next(nil)
+			}
+			t := time.NewTimer(after)
 			defer t.Stop()
 			move = t.C
 		case <-move:
@@ -177,9 +196,16 @@ func (r *run) use(s *session) error {
 			s.Close(nil)
 			return r.ended(s)
 		case <-r.c.leaving.Done():
-			r.leave(r.c.shutdownContext(), s)
+			r.leave(r.c.patience, s)
 			return r.ended(s)
 		}
+	}
+}
+
+// steady lets the backoff start over if the session has lasted.
+func (r *run) steady(s *session) {
+	if time.Since(s.began) >= stable {
+		r.retry.reset()
 	}
 }
 
@@ -205,16 +231,12 @@ func (r *run) leave(ctx context.Context, s *session) {
 // ended tells the hook that a session has ended, and returns why: never nil.
 func (r *run) ended(s *session) error {
 	s.Wait()
-	s.release()
 	err := s.Err()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", r.attrs(s)...)
 	for _, h := range r.c.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(s.Peer(), err)
 		}
-	}
-	if time.Since(s.began) >= stable {
-		r.retry.reset()
 	}
 	if err == nil {
 		err = status.Error(codes.Unavailable, "pushtunnel: the server has ended the session")

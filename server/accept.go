@@ -73,7 +73,13 @@ func (s *Server) handshake(ctx context.Context, t tunnel.Transport, session *Ses
 	cfg.Remote, cfg.Peer = session.peer, p
 	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
 	cfg.OnEnd = func() { s.reg.remove(session) }
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
 	if session.tunnel, err = tunnel.Accept(ctx, t, cfg); err != nil {
+		if s.closing.Err() != nil {
+			return unavailable(s.opts.reconnectAfter, closedReason)
+		}
 		return err
 	}
 	if err := s.admit(session); err != nil {
@@ -86,7 +92,7 @@ func (s *Server) handshake(ctx context.Context, t tunnel.Transport, session *Ses
 // farewell tells the hooks that a session has ended.
 func (s *Server) farewell(ctx context.Context, session *Session) {
 	reason := session.tunnel.Err()
-	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttr(reason))...)
+	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
 	for _, h := range s.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(session, reason)
@@ -110,7 +116,7 @@ func (s *Server) admit(session *Session) error {
 	draining, closed := s.state()
 	if closed {
 		s.reg.remove(session)
-		return unavailable(s.opts.reconnectAfter, "the server is closed")
+		return unavailable(s.opts.reconnectAfter, closedReason)
 	}
 	session.tunnel.Welcome()
 	select {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -48,6 +50,39 @@ func Example() {
 
 	stop()
 	// Output: shown by the display in the kitchen
+}
+
+// A client says who it is. A stream interceptor of the gRPC server decides whether
+// to believe it. A client that is refused so stops.
+func ExampleServer_Register() {
+	tokens := map[string]string{"kitchen": "open sesame"}
+	check := func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if info.FullMethod == tunnel.ConnectMethod {
+			md, _ := metadata.FromIncomingContext(stream.Context())
+			name, err := tunnel.NameFromMetadata(md)
+			if err != nil {
+				return status.Error(codes.InvalidArgument, err.Error())
+			}
+			if token, known := tokens[name]; !known || !slices.Equal(md.Get("token"), []string{token}) {
+				return status.Error(codes.PermissionDenied, "that is not the token of "+name)
+			}
+		}
+		return handler(srv, stream)
+	}
+	push := server.New()
+	s := newScene(push, grpc.StreamInterceptor(check)) // push.Register(grpc.NewServer(...))
+	defer s.close()
+
+	err := <-s.start("kitchen", "somebody", client.WithMetadata(metadata.Pairs("token", "guess")))
+	fmt.Println(err, client.Permanent(err))
+
+	s.start("kitchen", "the display", client.WithMetadata(metadata.Pairs("token", "open sesame")))
+	answer, err := pb.NewNotifierClient(push.Client("kitchen")).Notify(context.Background(), &pb.NotifyRequest{}, grpc.WaitForReady(true))
+	fmt.Println(answer.GetDisplay(), err)
+
+	// Output:
+	// rpc error: code = PermissionDenied desc = that is not the token of kitchen true
+	// the display <nil>
 }
 
 // A call to a name that is not connected fails at once, and was not sent. With
@@ -233,12 +268,12 @@ type scene struct {
 }
 
 // newScene lets clients reach push over TCP.
-func newScene(push *server.Server) *scene {
+func newScene(push *server.Server, opts ...grpc.ServerOption) *scene {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	g := grpc.NewServer()
+	g := grpc.NewServer(opts...)
 	push.Register(g)
 	go func() { _ = g.Serve(listener) }()
 	stop := func() {

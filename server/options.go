@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
@@ -184,10 +183,12 @@ func attrs(s *Session) []slog.Attr {
 	}
 }
 
-func reasonAttr(reason error) slog.Attr {
-	if reason == nil {
-		return slog.String("code", codes.OK.String())
-	}
+// reasonAttrs tell why a session has ended.
+func reasonAttrs(reason error) []slog.Attr {
 	st := status.Convert(reason)
-	return slog.Group("reason", slog.String("code", st.Code().String()), slog.String("message", st.Message()))
+	attrs := []slog.Attr{slog.String("code", st.Code().String())}
+	if reason != nil {
+		attrs = append(attrs, slog.String("reason", st.Message()))
+	}
+	return attrs
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -19,8 +20,10 @@ type registry struct {
 	names   map[string]*group
 	ids     map[string]*Session
 	waiters map[string]*waiter
+	added   uint64        // how many sessions there have been
 	gone    chan struct{} // closed, and made anew, when the last session goes
-	closed  chan struct{} // closed when nobody shall wait any more
+
+	closed <-chan struct{} // closed when nobody shall wait any more
 }
 
 // group is the sessions of a name, the oldest first.
@@ -35,12 +38,12 @@ type waiter struct {
 	came  chan struct{} // closed when a session of the name comes
 }
 
-func (r *registry) init() {
+func (r *registry) init(closed <-chan struct{}) {
 	r.names = make(map[string]*group)
 	r.ids = make(map[string]*Session)
 	r.waiters = make(map[string]*waiter)
 	r.gone = make(chan struct{})
-	r.closed = make(chan struct{})
+	r.closed = closed
 }
 
 // add enters a session. previous and lost are what it says of the session
@@ -55,11 +58,18 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 		others = g.sessions
 	}
 	// A client that comes back shows the id of its old session, which only it
-	// knows. So it is not in its own way.
+	// knows. So it is not in its own way. Nor is a session that showed the same:
+	// the client has not seen the answer to it, or it would show that one's id.
 	if old := r.ids[previous]; old != nil && old.Name() == name {
 		others = without(others, old)
 		if lost {
 			replaced = append(replaced, old)
+		}
+	}
+	for _, other := range others {
+		if previous != "" && other.previous == previous {
+			others = without(others, other)
+			replaced = append(replaced, other)
 		}
 	}
 	if len(others) > 0 {
@@ -72,6 +82,8 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 		case AllowDuplicates:
 		}
 	}
+	s.previous, s.number = previous, r.added
+	r.added++
 	r.put(name, append(slices.Clip(others), s))
 	r.ids[s.ID()] = s
 	if w := r.waiters[name]; w != nil {
@@ -197,7 +209,7 @@ func (r *registry) list(names []string) []*Session {
 		for _, g := range r.names {
 			sessions = append(sessions, g.sessions...)
 		}
-		slices.SortFunc(sessions, func(a, b *Session) int { return a.since.Compare(b.since) })
+		slices.SortFunc(sessions, func(a, b *Session) int { return cmp.Compare(a.number, b.number) })
 		return sessions
 	}
 	for _, name := range names {
@@ -222,16 +234,5 @@ func (r *registry) empty(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// close ends all waiting, now and later.
-func (r *registry) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.closed:
-	default:
-		close(r.closed)
 	}
 }

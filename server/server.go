@@ -25,11 +25,14 @@ type Server struct {
 	opts options
 	reg  registry
 
+	// closing ends when Close is called.
+	closing context.Context //nolint:containedctx // used as a signal
+	stop    context.CancelFunc
+
 	// mu guards what follows.
 	mu       sync.Mutex
 	draining bool
-	closed   bool
-	handlers sync.WaitGroup // of sessions; grows only while not closed
+	handlers sync.WaitGroup // of sessions; grows only while not draining
 }
 
 // New returns a Server without sessions.
@@ -39,7 +42,8 @@ func New(opts ...Option) *Server {
 		o.apply(&s.opts)
 	}
 	s.opts.chain()
-	s.reg.init()
+	s.closing, s.stop = context.WithCancel(context.Background())
+	s.reg.init(s.closing.Done())
 	return s
 }
 
@@ -98,18 +102,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
-const shutdownReason = "the server shuts down"
+const (
+	shutdownReason = "the server shuts down"
+	closedReason   = "the server is closed"
+)
 
 // Close ends all sessions at once and refuses new ones. Calls that wait for an
 // answer get UNAVAILABLE. It returns when the hooks of all sessions have
 // returned; a hook must not call it.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	s.draining, s.closed = true, true
+	s.draining = true
 	s.mu.Unlock()
-	s.reg.close()
+	s.stop()
 	for _, session := range s.reg.all() {
-		session.tunnel.Close(unavailable(s.opts.reconnectAfter, "the server is closed"))
+		session.tunnel.Close(unavailable(s.opts.reconnectAfter, closedReason))
 	}
 	s.handlers.Wait()
 	return nil
@@ -130,7 +137,7 @@ func (s *Server) enter() error {
 func (s *Server) state() (draining, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining, s.closed
+	return s.draining, s.closing.Err() != nil
 }
 
 // unavailable is the status that tells a client to come back later.

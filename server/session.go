@@ -19,6 +19,10 @@ type Session struct {
 	peer   tunnel.Peer
 	tunnel *tunnel.Session
 	since  time.Time
+
+	// The registry's.
+	number   uint64 // counts the sessions
+	previous string // the session that the client says this one follows
 }
 
 var _ grpc.ClientConnInterface = (*Session)(nil)

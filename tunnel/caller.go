@@ -325,7 +325,7 @@ func (c *callerCall) Trailer() metadata.MD {
 // receive takes a frame of the call.
 func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	if bad := f.Parts &^ (wire.PartHeader | wire.PartMessage | wire.PartEnd | wire.PartWindow); bad != 0 {
-		return fmt.Errorf("a part of a request (%b) on a call of this end", bad)
+		return fmt.Errorf("a part of a request (%v) on a call of this end", bad)
 	}
 	if f.Parts&wire.PartWindow != 0 {
 		if err := c.s.out.credit(&c.out, f.Window); err != nil {
@@ -488,8 +488,11 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	if err == nil || over {
 		return err
 	}
-	if _, ok := err.(*Error); ok { //nolint:errorlint // our own errors are not wrapped here
-		return err
+	if e, ok := err.(*Error); ok { //nolint:errorlint // our own errors are not wrapped here
+		if begun || e.outcome != OutcomeUnknown {
+			return err
+		}
+		return NewError(e.status, OutcomeNotSent, e.cause)
 	}
 	if !begun {
 		outcome = OutcomeNotSent

@@ -44,7 +44,7 @@ type handlerCall struct {
 // accept begins a call of the peer. The reader calls it.
 func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose); bad != 0 {
-		return fmt.Errorf("parts (%b) that do not go with the begin of a call", bad)
+		return fmt.Errorf("parts (%v) that do not go with the begin of a call", bad)
 	}
 	if err := s.table.accept(f.CallID); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *Session) refuse(f *wire.Frame, err error) error {
 // receive takes a frame of the call.
 func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose | wire.PartCancel | wire.PartWindow); bad != 0 {
-		return fmt.Errorf("parts (%b) that do not go with a call of the peer", bad)
+		return fmt.Errorf("parts (%v) that do not go with a call of the peer", bad)
 	}
 	if f.Parts&wire.PartWindow != 0 {
 		if err := c.s.out.credit(&c.out, f.Window); err != nil {

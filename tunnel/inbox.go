@@ -40,6 +40,7 @@ type inbox struct {
 	phase   phase
 	win     recvWindow
 	pieces  []piece
+	taken   int           // how many of pieces have been taken
 	lacking uint64        // what the message under way still lacks, if phasePieces
 	closed  error         // why no more pieces come: io.EOF or a status
 	dropped bool          // nobody takes any more
@@ -113,12 +114,22 @@ func (in *inbox) putMessage(f *wire.Frame, batch mem.Buffer) error {
 	if size := max(f.MessageSize, n); p.first && size > in.maxSize {
 		p.oversize = size
 		in.dropped = true
-		in.pieces = append(in.pieces, p)
+		in.push(p)
 		return nil
 	}
 	p.data = keep(f.Message, batch, len(in.pieces) == 0 && in.size == 0)
-	in.pieces = append(in.pieces, p)
+	in.push(p)
 	return nil
+}
+
+// push puts p behind the others. The space of those taken is used again.
+func (in *inbox) push(p piece) {
+	if in.taken > len(in.pieces)/2 && len(in.pieces) == cap(in.pieces) {
+		n := copy(in.pieces, in.pieces[in.taken:])
+		clear(in.pieces[n:])
+		in.pieces, in.taken = in.pieces[:n], 0
+	}
+	in.pieces = append(in.pieces, p)
 }
 
 // keep returns data, a part of batch, as a buffer of its own: a reference if it
@@ -127,7 +138,7 @@ func (in *inbox) putMessage(f *wire.Frame, batch mem.Buffer) error {
 // nobody reads holds one batch besides its window.
 func keep(data []byte, batch mem.Buffer, soon bool) mem.Buffer {
 	whole := batch.ReadOnlyData()
-	if (soon && len(whole) <= largeBuffer || len(data)*4 >= len(whole)) && len(data) > 0 {
+	if (soon && cap(whole) <= largeBuffer || len(data)*4 >= cap(whole)) && len(data) > 0 {
 		start := cap(whole) - cap(data)
 		return batch.Slice(start, start+len(data))
 	}
@@ -198,9 +209,10 @@ var errDone = errors.New("pushtunnel: done")
 // absorb moves pieces to the message under way. If that completes it, it
 // returns the message. grant is what the peer may send more. in.mu is held.
 func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
-	for i, p := range in.pieces {
+	for in.taken < len(in.pieces) {
+		p := in.pieces[in.taken]
 		if p.oversize > 0 {
-			in.fail(i, status.Errorf(codes.ResourceExhausted,
+			in.fail(status.Errorf(codes.ResourceExhausted,
 				"grpc: received message larger than max (%d vs. %d)", p.oversize, in.maxSize))
 			return nil, grant
 		}
@@ -211,34 +223,36 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 		in.size += n
 		if need := in.size - in.win.size - in.held; !p.last && need > 0 {
 			if !in.budget.take(need) {
-				in.fail(i, status.Error(codes.ResourceExhausted,
+				in.fail(status.Error(codes.ResourceExhausted,
 					"pushtunnel: no room for a message of this size: the session's buffer limit is reached"))
 				return nil, grant
 			}
 			in.held += need
 		}
 		in.partial = append(in.partial, p.data)
-		in.pieces[i] = piece{}
+		in.pieces[in.taken] = piece{}
+		in.taken++
 		grant += in.win.consume(cost(int(n), p.first))
-		if p.blocked && i == len(in.pieces)-1 {
+		all := in.taken == len(in.pieces)
+		if all {
+			in.pieces, in.taken = in.pieces[:0], 0
+		}
+		if p.blocked && all {
 			grant += in.grow()
 		}
 		if p.last {
-			in.pieces = in.pieces[:copy(in.pieces, in.pieces[i+1:])]
 			msg = in.partial
 			in.budget.give(in.held)
 			in.partial, in.size, in.held = nil, 0, 0
 			return msg, grant
 		}
 	}
-	in.pieces = in.pieces[:0]
 	return nil, grant
 }
 
-// fail ends the receiving half because the piece at i can't be taken. in.mu is
+// fail ends the receiving half because the next piece can't be taken. in.mu is
 // held.
-func (in *inbox) fail(i int, err error) {
-	in.pieces = in.pieces[:copy(in.pieces, in.pieces[i:])]
+func (in *inbox) fail(err error) {
 	in.free()
 	in.closed = err
 }
@@ -280,5 +294,5 @@ func (in *inbox) free() {
 	}
 	in.partial.Free()
 	in.budget.give(in.held + in.grown)
-	in.pieces, in.partial, in.size, in.held, in.grown = nil, nil, 0, 0, 0
+	in.pieces, in.taken, in.partial, in.size, in.held, in.grown = nil, 0, nil, 0, 0, 0
 }

@@ -46,6 +46,7 @@ type outbox struct {
 	leaving  bool   // no more may enter
 	transit  transit
 	acked    uint64 // the part of received that the peer knows
+	started  bool   // the first frame is there: before it nothing is sent
 	flushing bool   // somebody is sending
 	broken   bool   // the transport takes no more
 	closed   bool   // the session has ended
@@ -240,6 +241,14 @@ func (o *outbox) grant(c *outbound, n uint64) {
 	o.flush(false)
 }
 
+// start sends the session's first frame, and then what waits already.
+func (o *outbox) start(frame []byte) {
+	o.mu.Lock()
+	o.control = append(frame, o.control...)
+	o.started = true
+	o.flush(false)
+}
+
 // send queues encoded control frames and sends what is ready.
 func (o *outbox) send(frames []byte) {
 	o.mu.Lock()
@@ -321,7 +330,7 @@ func (c *outbound) signal() {
 
 // due reports whether there is something to send. o.mu is held.
 func (o *outbox) due() bool {
-	return !o.closed && !o.broken && (len(o.control) > 0 ||
+	return o.started && !o.closed && !o.broken && (len(o.control) > 0 ||
 		o.received.Load()-o.acked >= ackEvery ||
 		o.ready.head != nil && o.transit.room(time.Now))
 }

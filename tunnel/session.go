@@ -34,9 +34,9 @@ type Session struct {
 	welcomed bool          // the reader's: the first frame has come
 	open     atomic.Bool   // this end has said hello
 
-	done     chan struct{} // closed when the session has ended
-	endOnce  sync.Once
-	err      error // why; to be read after done
+	done     chan struct{}  // closed when the session has ended
+	ending   atomic.Bool    // somebody ends the session
+	err      error          // why; to be read after done
 	reader   sync.WaitGroup // of the goroutine that reads
 	doneOnce sync.Once
 	peerDone chan struct{} // closed when the peer begins no more calls; nil if it never does
@@ -111,7 +111,10 @@ func (s *Session) awaitHello(ctx context.Context) error {
 		s.hello = nil // nobody else waits for it
 		return nil
 	case <-s.done:
-		return s.err
+		if s.err != nil {
+			return s.err
+		}
+		return status.Error(codes.Unavailable, "pushtunnel: the peer ended the session before it said hello")
 	case <-timer.C:
 		err = status.Errorf(codes.DeadlineExceeded, "pushtunnel: the peer did not say hello within %v", s.cfg.HandshakeTimeout)
 	case <-ctx.Done():
@@ -167,31 +170,49 @@ func (s *Session) ended() bool {
 // Close ends the session at once. err, a status error, is what the peer is told;
 // nil means in order.
 func (s *Session) Close(err error) {
-	if err != nil && !s.ended() {
-		s.sendClose(status.Convert(err))
+	if s.claimEnd(err) {
+		if err != nil {
+			s.sendClose(status.Convert(err))
+		}
+		s.finish()
 	}
-	s.end(err)
+	<-s.done
 }
 
-// end ends the session, once.
+// end ends the session without a word to the peer.
 func (s *Session) end(err error) {
-	s.endOnce.Do(func() {
-		s.err = err
-		close(s.done)
-		s.live.stop()
-		if s.cfg.OnEnd != nil {
-			s.cfg.OnEnd()
-		}
-		unsent := s.out.close()
-		begun := s.table.end()
-		for _, c := range unsent {
-			c.lost(s.unavailable(OutcomeNotSent))
-		}
-		for _, c := range begun {
-			c.lost(s.unavailable(OutcomeUnknown))
-		}
-		s.transport.Close(err)
-	})
+	if s.claimEnd(err) {
+		s.finish()
+	}
+}
+
+// claimEnd says why the session ends, unless somebody has said so before. What
+// follows an end, the peer's answer to it above all, must not count as its
+// reason.
+func (s *Session) claimEnd(err error) bool {
+	if !s.ending.CompareAndSwap(false, true) {
+		return false
+	}
+	s.err = err
+	return true
+}
+
+// finish is for the one whose claimEnd was true.
+func (s *Session) finish() {
+	close(s.done)
+	s.live.stop()
+	if s.cfg.OnEnd != nil {
+		s.cfg.OnEnd()
+	}
+	unsent := s.out.close()
+	begun := s.table.end()
+	for _, c := range unsent {
+		c.lost(s.unavailable(OutcomeNotSent))
+	}
+	for _, c := range begun {
+		c.lost(s.unavailable(OutcomeUnknown))
+	}
+	s.transport.Close(s.err)
 }
 
 // label begins the messages of errors that a caller sees.

@@ -28,19 +28,24 @@ func (s *Session) sendHello(id string) {
 		h.PreviousLost = s.cfg.PreviousLost
 	}
 	s.open.Store(true)
-	s.sendPart(wire.AppendHello, h)
+	s.out.start(partFrame(wire.AppendHello, h))
 }
 
 // sendClose tells the peer why the session ends, if that can be done at once.
 func (s *Session) sendClose(st *status.Status) {
-	s.sendPart(wire.AppendClose, &pb.Status{Code: uint32(st.Code()), Message: []byte(st.Message())})
+	frame := partFrame(wire.AppendClose, &pb.Status{Code: uint32(st.Code()), Message: []byte(st.Message())})
+	if s.open.Load() {
+		s.out.send(frame)
+	} else {
+		s.out.start(frame) // instead of the hello
+	}
 }
 
 // GoAway asks the client to move: to open its next session first, then to leave
 // this one. Calls go on, new ones too, until the client leaves. Only the end that
 // accepted may call it.
 func (s *Session) GoAway(g GoAway) {
-	s.sendPart(wire.AppendGoAway, &pb.GoAway{Reason: g.Reason, ReconnectAfterMs: milliseconds(g.ReconnectAfter)})
+	s.out.send(partFrame(wire.AppendGoAway, &pb.GoAway{Reason: g.Reason, ReconnectAfterMs: milliseconds(g.ReconnectAfter)}))
 }
 
 // Leave parts without loss: it asks the server for no more calls, waits for
@@ -48,11 +53,12 @@ func (s *Session) GoAway(g GoAway) {
 // ended; nil if that was in order. If ctx ends first it returns its error, and
 // the session goes on. Only the end that dialled may call it.
 func (s *Session) Leave(ctx context.Context) error {
-	s.sendPart(wire.AppendGoAway, &pb.GoAway{})
+	s.out.send(partFrame(wire.AppendGoAway, &pb.GoAway{}))
 	select {
 	case <-s.peerDone:
 		s.end(nil)
-		return nil
+		<-s.done
+		return s.err
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
@@ -73,13 +79,10 @@ func (s *Session) readGoAway(g *pb.GoAway) {
 	}
 }
 
-// sendPart sends a frame of one rare part.
-func (s *Session) sendPart(appendPart func(b, encoded []byte) []byte, m proto.Message) {
-	encoded, err := proto.Marshal(m)
-	if err != nil {
-		return // these messages have nothing that can't be encoded
-	}
-	s.out.send(wire.AppendSessionFrame(nil, appendPart(nil, encoded)))
+// partFrame encodes a frame of one rare part.
+func partFrame(appendPart func(b, encoded []byte) []byte, m proto.Message) []byte {
+	encoded, _ := proto.Marshal(m) //nolint:errcheck // these messages have nothing that can't be encoded
+	return wire.AppendSessionFrame(nil, appendPart(nil, encoded))
 }
 
 func milliseconds(d time.Duration) uint32 {

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ func (s *Session) read() {
 		n := batch.Len()
 		s.out.received.Add(uint64(n)) //nolint:gosec // a length
 		if n > wire.MaxBatch {
-			err = status.Errorf(codes.InvalidArgument, "a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+			err = fmt.Errorf("a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
 		} else {
 			err = s.readBatch(batch)
 		}
@@ -68,6 +69,9 @@ func (s *Session) readBatch(batch mem.Buffer) error {
 			return err
 		}
 		if err := s.readFrame(f, batch); err != nil {
+			if f.CallID != 0 {
+				err = fmt.Errorf("call %d: %w", f.CallID, err)
+			}
 			return err
 		}
 	}
@@ -103,7 +107,7 @@ func (s *Session) readHello(f *wire.Frame) error {
 	s.welcomed = true
 	h := &pb.Hello{}
 	if err := proto.Unmarshal(f.Hello, h); err != nil {
-		return err
+		return fmt.Errorf("hello: %w", err)
 	}
 	if h.GetVersion() < wire.Version {
 		s.Close(status.Errorf(codes.FailedPrecondition, "pushtunnel: the peer speaks version %d of the protocol, this end needs %d",
@@ -156,7 +160,7 @@ func (s *Session) readSessionFrame(f *wire.Frame) error {
 	if f.Parts&wire.PartGoAway != 0 {
 		g := &pb.GoAway{}
 		if err := proto.Unmarshal(f.GoAway, g); err != nil {
-			return err
+			return fmt.Errorf("go_away: %w", err)
 		}
 		s.readGoAway(g)
 	}
@@ -169,7 +173,7 @@ func (s *Session) readSessionFrame(f *wire.Frame) error {
 	if f.Parts&wire.PartClose != 0 {
 		st := &pb.Status{}
 		if err := proto.Unmarshal(f.Close, st); err != nil {
-			return err
+			return fmt.Errorf("close: %w", err)
 		}
 		s.end(status.Error(codes.Code(st.GetCode()), string(st.GetMessage())))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -29,6 +30,9 @@ type scenario struct {
 	wantTunnel string
 }
 
+// patience is how long a case may take, in virtual time.
+const patience = time.Hour
+
 // run runs the case one way, in a bubble of its own.
 func (s scenario) run(t *testing.T, w way) *transcript {
 	t.Helper()
@@ -40,6 +44,12 @@ func (s scenario) run(t *testing.T, w way) *transcript {
 		}
 		cc := w.connect(t, s.setup, func(r grpc.ServiceRegistrar) { h.register(r, tr) })
 		ctx, cancel := context.WithCancel(t.Context())
+		// Heartbeats go on while a call hangs: a bubble does not notice that.
+		guard := time.AfterFunc(patience, func() {
+			tr.caller("patience is at its end", nil)
+			cancel()
+		})
+		defer guard.Stop()
 		s.call(ctx, &call{t: t, cc: cc, tr: tr})
 		// What the handler notes after the caller has its answer counts too.
 		synctest.Wait()
