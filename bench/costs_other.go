@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+func readSystemCosts() systemCosts { return systemCosts{} }
+
+func readRSS() (bytes uint64) { return 0 }
