@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -29,7 +30,10 @@ func (s *Session) Invoke(ctx context.Context, method string, args, reply any, op
 	if err != nil {
 		return err
 	}
-	if err := c.SendMsg(args); err != nil && err != io.EOF {
+	if err := c.prepare(); err != nil {
+		return c.finish(err, OutcomeNotSent)
+	}
+	if err := c.SendMsg(args); err != nil {
 		return err
 	}
 	return c.RecvMsg(reply)
@@ -41,16 +45,15 @@ func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 	if err != nil {
 		return nil, err
 	}
+	c.in.mu.Lock()
 	c.stop = context.AfterFunc(ctx, func() { c.finish(status.FromContextError(ctx.Err()).Err(), OutcomeUnknown) })
-	if desc.ClientStreams {
-		// Who may take long to send must not keep the handler waiting.
-		pre, err := c.begin()
-		if err != nil {
-			return nil, c.finish(err, OutcomeAnswered)
-		}
-		if !s.out.add(&c.out, item{pre: pre}) {
-			return nil, c.finish(s.unavailable(OutcomeNotSent), OutcomeNotSent)
-		}
+	c.in.mu.Unlock()
+	if err := c.prepare(); err != nil {
+		return nil, c.finish(err, OutcomeNotSent)
+	}
+	// Who may take long to send must not keep the handler waiting.
+	if desc.ClientStreams && !s.out.add(&c.out, item{pre: c.begin()}) {
+		return nil, c.finish(s.unavailable(OutcomeNotSent), OutcomeNotSent)
 	}
 	return c, nil
 }
@@ -62,8 +65,7 @@ type callerCall struct {
 	method string
 	desc   *grpc.StreamDesc
 	opts   callOptions
-	stop   func() bool // stops waiting for the end of ctx; nil if nothing waits
-	stats  *callStats  // nil without stats handlers
+	stats  *callStats // nil without stats handlers
 
 	out outbound
 	in  inbox
@@ -73,7 +75,12 @@ type callerCall struct {
 	hasHeader  bool
 	headerDone chan struct{} // closed when the header is known; made on demand
 	trailer    metadata.MD
-	over       bool // the peer has sent its end
+	over       bool               // the peer has sent its end
+	stop       func() bool        // stops waiting for the end of ctx; nil if nothing waits
+	own        context.Context    //nolint:containedctx // what Context returns; made on demand
+	cancel     context.CancelFunc // of own
+
+	md, creds metadata.MD // what is sent with the head
 
 	begun    bool        // the head has been written; SendMsg's
 	sentAll  bool        // no message may follow; SendMsg's and CloseSend's
@@ -86,19 +93,20 @@ type callerCall struct {
 func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*callerCall, error) {
 	o, err := s.cfg.parseOptions(opts)
 	if err != nil {
+		err = NewError(status.Convert(err), OutcomeNotSent, nil)
+		tellFinished(opts, err)
 		return nil, err
 	}
 	c := &callerCall{s: s, ctx: ctx, method: method, desc: desc, opts: o}
 	if err := s.enterCall(c); err != nil {
-		c.result = err
-		c.report()
+		tellFinished(opts, err)
 		return nil, err
 	}
 	c.out.owner = c
 	c.out.win.left = s.remote.callWindow
 	c.in.init(&s.cfg, &s.budget, phaseHeader, o.maxRecv)
 	if len(s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginStats(ctx, s, true, method, desc)
+		c.stats, c.ctx = beginCallerStats(ctx, s, method, desc, &c.opts)
 	}
 	return c, nil
 }
@@ -121,44 +129,41 @@ func (s *Session) enterCall(c *callerCall) error {
 	return nil
 }
 
-// begin encodes the request's head.
-func (c *callerCall) begin() ([]byte, error) {
-	c.begun = true
-	h := wire.Head{Method: c.method, Codec: c.opts.subtype, Compressor: c.opts.compressorName}
+// prepare collects the metadata of the request.
+func (c *callerCall) prepare() error {
+	md, _ := metadata.FromOutgoingContext(c.ctx)
+	if err := checkMetadata(md); err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
 	creds, err := c.opts.credentialsMetadata(c.ctx, &c.s.cfg, c.method)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	md, _ := metadata.FromOutgoingContext(c.ctx)
-	size := 0
-	var storage [2]metadata.MD
-	h.Metadata = storage[:0]
-	for _, m := range [...]metadata.MD{md, creds} {
-		if len(m) == 0 {
-			continue
-		}
-		if err := checkMetadata(m); err != nil {
-			return nil, status.Error(codes.Internal, err.Error())
-		}
-		m = sendableMetadata(m)
-		size += metadataCost(m)
-		h.Metadata = append(h.Metadata, m)
-	}
-	if size > c.s.remote.maxMetadata {
-		return nil, status.Errorf(codes.ResourceExhausted, "%sthe metadata has %d bytes, above the limit of %d",
+	c.md, c.creds = sendableMetadata(md), creds
+	if size := metadataCost(c.md) + metadataCost(c.creds); size > c.s.remote.maxMetadata {
+		return status.Errorf(codes.ResourceExhausted, "%sthe metadata has %d bytes, above the limit of %d",
 			c.s.label(), size, c.s.remote.maxMetadata)
 	}
+	c.stats.outHeader(c.method, md)
+	return nil
+}
+
+// begin encodes the request's head.
+func (c *callerCall) begin() []byte {
+	c.begun = true
+	md := [...]metadata.MD{c.creds, c.md}
+	h := wire.Head{Method: c.method, Metadata: md[:], Codec: c.opts.subtype, Compressor: c.opts.compressorName}
 	if deadline, ok := c.ctx.Deadline(); ok {
 		h.HasTimeout = true
 		h.Timeout = uint64(max(time.Until(deadline), 0) / time.Microsecond) //nolint:gosec // not negative
 	}
-	c.stats.outHeader(c.method, md)
-	return wire.AppendBegin(c.head[:0], h), nil
+	return wire.AppendBegin(c.head[:0], h)
 }
 
 // SendMsg sends a message. It returns when the message is on its way or waits
 // behind at most sendAhead bytes; m is not used after that. It returns io.EOF
-// when the call has ended: RecvMsg tells why.
+// when the call has ended: RecvMsg tells why. As in grpc-go, it returns nil then
+// if there is but one message to send.
 func (c *callerCall) SendMsg(m any) error {
 	if c.sentAll {
 		return c.finish(status.Error(codes.Internal, "SendMsg called after CloseSend"), OutcomeAnswered)
@@ -169,10 +174,7 @@ func (c *callerCall) SendMsg(m any) error {
 	}
 	it := item{message: e.data, compressed: e.compressed}
 	if !c.begun {
-		if it.pre, err = c.begin(); err != nil {
-			e.data.Free()
-			return c.finish(err, OutcomeNotSent)
-		}
+		it.pre = c.begin()
 	}
 	if !c.desc.ClientStreams {
 		it.post = wire.HalfClose
@@ -187,6 +189,9 @@ func (c *callerCall) SendMsg(m any) error {
 	sent := e.data.Len()
 	if !c.s.out.add(&c.out, it) {
 		c.in.drop(c.s.unavailable(OutcomeUnknown))
+		if !c.desc.ClientStreams {
+			return nil
+		}
 		return io.EOF
 	}
 	c.stats.outPayload(m, e.plain, sent)
@@ -200,12 +205,7 @@ func (c *callerCall) CloseSend() error {
 	}
 	c.sentAll = true
 	if !c.begun {
-		pre, err := c.begin()
-		if err != nil {
-			c.finish(err, OutcomeNotSent) //nolint:errcheck // RecvMsg returns it
-			return nil
-		}
-		if !c.s.out.add(&c.out, item{pre: pre, post: wire.HalfClose}) {
+		if !c.s.out.add(&c.out, item{pre: c.begin(), post: wire.HalfClose}) {
 			c.in.drop(c.s.unavailable(OutcomeNotSent))
 		}
 		return nil
@@ -227,6 +227,12 @@ func (c *callerCall) isOver() bool {
 // RecvMsg receives a message into m. It returns io.EOF when the call has ended
 // well, and the call's status otherwise.
 func (c *callerCall) RecvMsg(m any) error {
+	if c.finished.Load() {
+		if c.result == nil {
+			return io.EOF
+		}
+		return c.result
+	}
 	err := c.recv(m)
 	if err == io.EOF {
 		if c.desc.ServerStreams {
@@ -254,12 +260,6 @@ func (c *callerCall) RecvMsg(m any) error {
 }
 
 func (c *callerCall) recv(m any) error {
-	if c.finished.Load() {
-		if c.result == nil {
-			return io.EOF
-		}
-		return c.result
-	}
 	data, compressed, err := c.in.take(c.ctx, c)
 	c.stats.inResponse(c, err)
 	if err != nil {
@@ -287,11 +287,21 @@ func (c *callerCall) grant(n uint64) {
 	c.s.out.grant(&c.out, n)
 }
 
-// Context returns the call's context.
-func (c *callerCall) Context() context.Context { return c.ctx }
+// Context returns the call's context: it knows the peer, and ends with the call.
+func (c *callerCall) Context() context.Context {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if c.own == nil {
+		c.own, c.cancel = context.WithCancel(peer.NewContext(c.ctx, c.s.cfg.Peer))
+		if c.finished.Load() {
+			c.cancel()
+		}
+	}
+	return c.own
+}
 
-// Header waits for the response header. If the call ends without one it returns
-// what RecvMsg would, and nil if that is io.EOF.
+// Header waits for the response header. Both results are nil if the call ends
+// without one: RecvMsg tells why. As in grpc-go, the error is always nil.
 func (c *callerCall) Header() (metadata.MD, error) {
 	c.in.mu.Lock()
 	if !c.hasHeader && c.in.closed == nil && c.headerDone == nil {
@@ -299,19 +309,27 @@ func (c *callerCall) Header() (metadata.MD, error) {
 	}
 	done, known := c.headerDone, c.hasHeader || c.in.closed != nil
 	c.in.mu.Unlock()
+	var ended error
 	if !known {
 		select {
 		case <-done:
 		case <-c.ctx.Done():
-			return nil, c.finish(c.cause(errDone), OutcomeUnknown)
+			ended = c.cause(errDone)
 		}
 	}
 	c.in.mu.Lock()
-	defer c.in.mu.Unlock()
-	if c.hasHeader || c.in.closed == io.EOF || c.over {
-		return c.header, nil
+	hasHeader, header := c.hasHeader, c.header
+	if ended == nil {
+		ended = c.in.closed
 	}
-	return nil, c.in.closed
+	c.in.mu.Unlock()
+	if hasHeader {
+		return header.Copy(), nil
+	}
+	if ended != io.EOF {
+		c.finish(ended, OutcomeUnknown) //nolint:errcheck // RecvMsg returns it
+	}
+	return nil, nil
 }
 
 // Trailer returns the trailing metadata. It is there when RecvMsg has returned
@@ -319,7 +337,7 @@ func (c *callerCall) Header() (metadata.MD, error) {
 func (c *callerCall) Trailer() metadata.MD {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
-	return c.trailer
+	return c.trailer.Copy()
 }
 
 // receive takes a frame of the call.
@@ -354,12 +372,12 @@ func (c *callerCall) put(f *wire.Frame, batch mem.Buffer) error {
 			return err
 		}
 		c.in.phase = next
-		md, fits, err := readMetadata(f.Header, c.s.cfg.MaxMetadata)
+		md, bad, err := readMetadata(f.Header, c.s.cfg.MaxMetadata)
 		if err != nil {
 			return err
 		}
-		if !fits {
-			c.in.close(metadataError(c.s.cfg.MaxMetadata))
+		if bad != nil {
+			c.in.close(bad)
 		}
 		c.header = md
 		c.headerKnown()
@@ -374,10 +392,6 @@ func (c *callerCall) put(f *wire.Frame, batch mem.Buffer) error {
 		return c.putEnd(f)
 	}
 	return nil
-}
-
-func metadataError(limit int) error {
-	return status.Errorf(codes.ResourceExhausted, "pushtunnel: the peer sent metadata above the limit of %d bytes", limit)
 }
 
 func (c *callerCall) headerKnown() {
@@ -406,15 +420,15 @@ func (c *callerCall) putEnd(f *wire.Frame) error {
 		return err
 	}
 	c.in.phase = next
-	trailer, fits, err := readMetadata(f.End.Trailer, c.s.cfg.MaxMetadata)
+	trailer, bad, err := readMetadata(f.End.Trailer, c.s.cfg.MaxMetadata)
 	if err != nil {
 		return err
 	}
 	c.over = true
 	c.trailer = trailer
 	switch {
-	case !fits:
-		c.in.close(metadataError(c.s.cfg.MaxMetadata))
+	case bad != nil:
+		c.in.close(bad)
 	case e == eventEnd:
 		c.in.close(io.EOF)
 	default:
@@ -428,8 +442,9 @@ func (c *callerCall) putEnd(f *wire.Frame) error {
 func endError(e *wire.End) error {
 	p := &spb.Status{}
 	if len(e.Details) == 0 || proto.Unmarshal(e.Details, p) != nil || p.Code != int32(e.Code) { //nolint:gosec // compared only
-		p = &spb.Status{Code: int32(e.Code), Message: string(e.Message)} //nolint:gosec // a status code
+		p = &spb.Status{Code: int32(e.Code)} //nolint:gosec // a status code
 	}
+	p.Message = string(e.Message)
 	st := status.FromProto(p)
 	if e.Refused {
 		return NewError(st, OutcomeRefused, nil)
@@ -452,18 +467,25 @@ func (c *callerCall) lost(err error) {
 // cancelled. outcome is that of err, unless err knows its own or nothing was
 // sent.
 func (c *callerCall) finish(err error, outcome Outcome) error {
-	c.once.Do(func() { c.end(err, outcome) })
+	first := false
+	c.once.Do(func() {
+		c.end(err, outcome)
+		first = true
+	})
+	if first {
+		c.tell()
+	}
 	return c.result
 }
 
 func (c *callerCall) end(err error, outcome Outcome) {
-	if c.stop != nil {
-		c.stop()
-	}
 	c.in.mu.Lock()
-	over := c.over
+	over, stop, trailer := c.over, c.stop, c.trailer
 	c.wakeHeader()
 	c.in.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
 	var last []byte
 	if !over {
 		last = wire.Cancel
@@ -478,9 +500,22 @@ func (c *callerCall) end(err error, outcome Outcome) {
 	if begun && !over {
 		c.s.table.abandon(&c.out, left+lateFrames*frameCost)
 	}
-	c.stats.end(c.result)
+	c.stats.end(c.result, trailer)
 	c.report()
 	c.finished.Store(true)
+}
+
+// tell tells the user's code that the call has ended. It may use the call.
+func (c *callerCall) tell() {
+	c.in.mu.Lock()
+	cancel := c.cancel
+	c.in.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	for _, f := range c.opts.onFinish {
+		f(c.result)
+	}
 }
 
 // withOutcome adds the outcome to the error of a call that its peer did not end.
@@ -503,23 +538,23 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	return NewError(status.Convert(err), outcome, err)
 }
 
-// report does what the call's options want done at the end.
+// report fills in what the call's options point to.
 func (c *callerCall) report() {
 	if c.opts.header != nil || c.opts.trailer != nil {
 		c.in.mu.Lock()
-		header, trailer := c.header, c.trailer
+		hasHeader, header, trailer := c.hasHeader, c.header, c.trailer
 		c.in.mu.Unlock()
 		if c.opts.header != nil {
-			*c.opts.header = header
+			*c.opts.header = nil
+			if hasHeader {
+				*c.opts.header = header.Copy()
+			}
 		}
 		if c.opts.trailer != nil {
-			*c.opts.trailer = trailer
+			*c.opts.trailer = trailer.Copy()
 		}
 	}
 	if c.opts.peer != nil {
 		*c.opts.peer = *c.s.cfg.Peer
-	}
-	for _, f := range c.opts.onFinish {
-		f(c.result)
 	}
 }

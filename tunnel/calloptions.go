@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -24,6 +25,9 @@ type callOptions struct {
 	onFinish         []func(error)
 	creds            credentials.PerRPCCredentials
 	compressorName   string
+	forced           encoding.CodecV2 // by the user, whatever the subtype
+	named            bool             // forced has a name that is a subtype
+	wait             bool             // for a session
 }
 
 // parseOptions reads the options of a call. Each is honoured or refused, in
@@ -36,7 +40,16 @@ func (cfg *Config) parseOptions(opts []grpc.CallOption) (o callOptions, err erro
 			return o, err
 		}
 	}
-	return o, nil
+	return o, o.chooseCodec()
+}
+
+// tellFinished runs the OnFinish functions of a call that came to nothing.
+func tellFinished(opts []grpc.CallOption, err error) {
+	for _, opt := range opts {
+		if opt, ok := opt.(grpc.OnFinishCallOption); ok {
+			opt.OnFinish(err)
+		}
+	}
 }
 
 func (o *callOptions) set(opt grpc.CallOption) error {
@@ -58,21 +71,45 @@ func (o *callOptions) set(opt grpc.CallOption) error {
 	case grpc.CompressorCallOption:
 		return o.setCompressor(opt.CompressorType)
 	case grpc.ContentSubtypeCallOption:
-		return o.setSubtype(opt.ContentSubtype)
+		o.subtype = strings.ToLower(opt.ContentSubtype)
 	case grpc.ForceCodecCallOption:
-		return o.setCodec(codecV1{opt.Codec}, opt.Codec.Name())
+		o.forced, o.named = codecV1{opt.Codec}, true
 	case grpc.ForceCodecV2CallOption:
-		return o.setCodec(opt.CodecV2, opt.CodecV2.Name())
+		o.forced, o.named = opt.CodecV2, true
 	case grpc.CustomCodecCallOption:
-		return o.setCodec(codecV1{opt.Codec}, opt.Codec.String())
-	case grpc.FailFastCallOption, grpc.StaticMethodCallOption, grpc.EmptyCallOption:
-		// Nothing to do on a session that exists.
+		o.forced, o.named = codecV1{opt.Codec}, false
+	case grpc.FailFastCallOption:
+		o.wait = !opt.FailFast
+	case grpc.StaticMethodCallOption, grpc.EmptyCallOption:
+		// Nothing to do.
 	case grpc.MaxRetryRPCBufferSizeCallOption:
 		// Only calls that were never sent are tried again; they need no buffer.
 	case grpc.AuthorityOverrideCallOption:
 		return refuse(opt, "a tunnel has no authority; send metadata instead")
 	default:
-		return refuse(opt, "remove it, or open an issue if you need it")
+		inner := embedded(opt)
+		if inner == nil {
+			return refuse(opt, "remove it, or open an issue if you need it")
+		}
+		return o.set(inner)
+	}
+	return nil
+}
+
+// embedded returns the option that a type of somebody else's embeds, which is
+// the only way to make one: grpc.EmptyCallOption in those that interceptors look
+// for.
+func embedded(opt grpc.CallOption) grpc.CallOption {
+	v := reflect.Indirect(reflect.ValueOf(opt))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		if f := v.Field(i); v.Type().Field(i).Anonymous && f.CanInterface() {
+			if inner, ok := f.Interface().(grpc.CallOption); ok {
+				return inner
+			}
+		}
 	}
 	return nil
 }
@@ -95,16 +132,19 @@ func (o *callOptions) setCompressor(name string) error {
 	return nil
 }
 
-func (o *callOptions) setSubtype(subtype string) error {
-	c := codecFor(subtype)
-	if c == nil {
-		return status.Errorf(codes.Internal, "no codec registered for content-subtype %s", subtype)
+// chooseCodec settles what the options said about codec and subtype.
+func (o *callOptions) chooseCodec() error {
+	switch {
+	case o.forced != nil:
+		o.codec = o.forced
+		if o.subtype == "" && o.named {
+			o.subtype = strings.ToLower(o.forced.Name())
+		}
+	case o.subtype != "":
+		if o.codec = codecFor(o.subtype); o.codec == nil {
+			return status.Errorf(codes.Internal, "no codec registered for content-subtype %s", o.subtype)
+		}
 	}
-	return o.setCodec(c, subtype)
-}
-
-func (o *callOptions) setCodec(c encoding.CodecV2, subtype string) error {
-	o.codec, o.subtype = c, strings.ToLower(subtype)
 	if o.subtype == protoCodec.Name() {
 		o.subtype = ""
 	}
@@ -128,14 +168,33 @@ func (o *callOptions) credentialsMetadata(ctx context.Context, cfg *Config, full
 	ctx = credentials.NewContextWithRequestInfo(ctx, credentials.RequestInfo{Method: fullMethod, AuthInfo: auth})
 	pairs, err := o.creds.GetRequestMetadata(ctx, "https://"+cfg.Remote.Name+service)
 	if err != nil {
-		if st, ok := status.FromError(err); ok {
-			return nil, st.Err()
+		st, ok := status.FromError(err)
+		switch {
+		case !ok:
+			return nil, status.Errorf(codes.Internal, "transport: per-RPC creds failed due to error: %v", err)
+		case illegalForCredentials(st.Code()):
+			return nil, status.Errorf(codes.Internal, "transport: received per-RPC creds error with illegal status: %v", err)
 		}
-		return nil, status.Errorf(codes.Unauthenticated, "transport: per-RPC creds failed due to error: %v", err)
+		return nil, err
 	}
 	md := make(metadata.MD, len(pairs))
 	for k, v := range pairs {
-		md.Append(k, v)
+		md.Set(k, v)
+	}
+	if err := checkMetadata(md); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return md, nil
+}
+
+// illegalForCredentials reports whether a status code is for handlers to use:
+// gRFC A54.
+func illegalForCredentials(c codes.Code) bool {
+	switch c {
+	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition,
+		codes.Aborted, codes.OutOfRange, codes.DataLoss:
+		return true
+	default:
+		return false
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,11 +35,11 @@ type handlerCall struct {
 	header     metadata.MD
 	headerSent bool
 	trailer    metadata.MD
-	failed     error // of the first send or receive that failed
+	badTrailer error // why the trailer can't be sent
+	answered   bool  // the end has been sent
 
 	incoming metadata.MD // the request's; never changes
 	received bool        // a message has been taken; RecvMsg's
-	head     [64]byte    // the storage of the end of most calls
 }
 
 // accept begins a call of the peer. The reader calls it.
@@ -49,12 +50,12 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 	if err := s.table.accept(f.CallID); err != nil {
 		return err
 	}
-	md, fits, err := readMetadata(f.Begin.Metadata, s.cfg.MaxMetadata)
+	md, bad, err := readMetadata(f.Begin.Metadata, s.cfg.MaxMetadata)
 	if err != nil {
 		return err
 	}
-	if !fits {
-		return s.refuse(f, metadataError(s.cfg.MaxMetadata))
+	if bad != nil {
+		return s.refuse(f, bad)
 	}
 	m, problem := s.cfg.Services.lookup(f.Begin.Method)
 	if m == nil {
@@ -82,6 +83,8 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 		return err
 	}
 	if !s.table.enter(f.CallID, c) {
+		c.in.drop(errDone)
+		s.out.leaveHandler()
 		return nil
 	}
 	s.cfg.Workers.run(c)
@@ -168,8 +171,7 @@ func (c *handlerCall) lost(error) {
 // in grpc-go: recovery is an interceptor's work.
 func (c *handlerCall) run() {
 	if len(c.s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginStats(c.ctx, c.s, false, c.method.name, c.method.stream)
-		c.stats.inRequest(c)
+		c.stats, c.ctx = beginHandlerStats(c)
 	}
 	reply, err := c.handle()
 	c.finish(reply, err)
@@ -189,34 +191,63 @@ func (c *handlerCall) handle() (reply any, err error) {
 
 // finish sends the reply of a unary handler and the status.
 func (c *handlerCall) finish(reply any, err error) {
-	var it item
+	var m encoded
 	if err == nil && c.method.unary != nil {
-		it, err = c.message(reply)
+		m, err = c.format.encode(reply, c.s.cfg.MaxSendMsgSize)
 	}
+	if !c.answer(reply, m, err, true) {
+		c.s.out.leaveHandler()
+	}
+	c.stats.end(err, nil)
+}
+
+// answer sends the end of the call, once, behind a message unless m has none:
+// when the handler returns, or before, when a send or receive has failed. It
+// reports false if that has been done before.
+func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) bool {
 	c.in.mu.Lock()
-	if c.failed != nil {
-		// As in grpc-go, the first failure is what the caller is told.
-		err = c.failed
-	}
-	if err != nil && it.message != nil {
-		it.message.Free()
-		it = item{}
-	}
+	again := c.answered
+	c.answered = true
 	trailer := c.trailer
+	if c.badTrailer != nil {
+		err, trailer = c.badTrailer, nil
+	}
+	if m.data != nil && (again || err != nil) {
+		m.data.Free()
+		m = encoded{}
+	}
+	if again {
+		c.in.mu.Unlock()
+		return false
+	}
+	it := item{message: m.data, compressed: m.compressed, final: true, returned: returned}
+	sends := !c.headerSent && (m.data != nil || len(c.header) > 0)
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
 
+	if sends {
+		c.stats.outHeader(c.method.name, c.header)
+	}
 	it.post = c.tail(err, trailer)
-	it.final = true
-	c.stats.outTrailer(trailer)
+	sent := 0
+	if m.data != nil {
+		sent = m.data.Len()
+	}
 	c.s.out.add(&c.out, it)
-	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
+	if m.data != nil {
+		c.stats.outPayload(reply, m.plain, sent)
+	}
 	c.own.end(context.Canceled)
-	c.stats.end(err)
+	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
+	c.stats.outTrailer(trailer)
+	return true
 }
 
 // tail encodes the end of the call. What is too large becomes an error.
 func (c *handlerCall) tail(err error, trailer metadata.MD) []byte {
+	if err == nil && len(trailer) == 0 {
+		return wire.EndOK
+	}
 	t := wire.Tail{Trailer: trailer}
 	if err != nil {
 		st, ok := status.FromError(err)
@@ -225,24 +256,15 @@ func (c *handlerCall) tail(err error, trailer metadata.MD) []byte {
 		}
 		t.Code, t.Message = uint32(st.Code()), st.Message()
 		if p := st.Proto(); len(p.GetDetails()) > 0 {
-			t.Details, _ = proto.Marshal(p) //nolint:errcheck // without details then
+			p.Message = strings.ToValidUTF8(p.Message, "\uFFFD") // proto takes no other
+			t.Details, _ = proto.Marshal(p)                      //nolint:errcheck // without details then
 		}
 	}
 	if n := metadataCost(trailer) + len(t.Message) + len(t.Details); n > c.s.remote.maxMetadata {
 		t = wire.Tail{Code: uint32(codes.ResourceExhausted), Message: fmt.Sprintf(
 			"pushtunnel: the handler's status and trailer have %d bytes, above the limit of %d", n, c.s.remote.maxMetadata)}
 	}
-	return wire.AppendEnd(c.head[:0], t)
-}
-
-// message encodes a message.
-func (c *handlerCall) message(m any) (item, error) {
-	e, err := c.format.encode(m, c.s.cfg.MaxSendMsgSize)
-	if err != nil {
-		return item{}, err
-	}
-	c.stats.outPayload(m, e.plain, e.data.Len())
-	return item{message: e.data, compressed: e.compressed}, nil
+	return wire.AppendEnd(nil, t)
 }
 
 // Context returns the call's context. It ends when the caller cancels, the
@@ -269,37 +291,55 @@ func (c *handlerCall) RecvMsg(m any) error {
 		return c.fail(err)
 	}
 	c.stats.inPayload(m, plain, size)
-	return nil
+	if c.method.stream.ClientStreams {
+		return nil
+	}
+	// The half-close follows the only message.
+	switch data, _, err := c.in.take(&c.own, c); {
+	case err == io.EOF:
+		return nil
+	case err == nil:
+		data.Free()
+		return c.fail(status.Error(codes.Internal, "cardinality violation: received multiple request messages for non-client-streaming RPC"))
+	case err == errDone:
+		return c.fail(status.FromContextError(c.own.Err()).Err())
+	default:
+		return c.fail(err)
+	}
 }
 
 // SendMsg sends a message. It returns when the message is on its way or waits
 // behind at most sendAhead bytes; m is not used after that.
 func (c *handlerCall) SendMsg(m any) error {
-	it, err := c.message(m)
+	e, err := c.format.encode(m, c.s.cfg.MaxSendMsgSize)
 	if err != nil {
 		return c.fail(err)
 	}
+	it := item{message: e.data, compressed: e.compressed}
 	c.in.mu.Lock()
+	sends := !c.headerSent
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
+	if sends {
+		c.stats.outHeader(c.method.name, c.header)
+	}
+	sent := e.data.Len()
 	c.s.out.wait(&c.own, &c.out, sendAhead)
 	if err := c.own.Err(); err != nil {
 		it.message.Free()
 		return c.fail(status.FromContextError(err).Err())
 	}
 	if !c.s.out.add(&c.out, it) {
-		return c.fail(status.Error(codes.Canceled, "pushtunnel: the call has ended"))
+		return c.fail(status.Error(codes.Canceled, context.Canceled.Error()))
 	}
+	c.stats.outPayload(m, e.plain, sent)
 	return nil
 }
 
-// fail notes the first failure of the call's stream.
+// fail ends the call because its stream has failed. As in grpc-go the caller is
+// told at once, and what the handler returns does not matter any more.
 func (c *handlerCall) fail(err error) error {
-	c.in.mu.Lock()
-	defer c.in.mu.Unlock()
-	if c.failed == nil {
-		c.failed = err
-	}
+	c.answer(nil, encoded{}, err, false)
 	return err
 }
 
@@ -315,6 +355,9 @@ func (c *handlerCall) SetHeader(md metadata.MD) error { return c.setHeader(md, f
 func (c *handlerCall) SendHeader(md metadata.MD) error { return c.setHeader(md, true) }
 
 func (c *handlerCall) setHeader(md metadata.MD, send bool) error {
+	if md.Len() == 0 && !send {
+		return nil
+	}
 	if err := checkMetadata(md); err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
@@ -339,6 +382,7 @@ func (c *handlerCall) setHeader(md metadata.MD, send bool) error {
 			pre = wire.AppendHeader(nil, nil)
 		}
 		c.s.out.add(&c.out, item{pre: pre})
+		c.stats.outHeader(c.method.name, header)
 	}
 	return nil
 }
@@ -350,20 +394,24 @@ func (c *handlerCall) sendHeader() []byte {
 		return nil
 	}
 	c.headerSent = true
-	c.stats.outHeader(c.method.name, c.header)
 	if len(c.header) == 0 {
 		return nil
 	}
 	return wire.AppendHeader(nil, c.header)
 }
 
-// SetTrailer adds to the trailer. Pairs that gRPC does not allow are left out.
+// SetTrailer adds to the trailer. Pairs that can't be sent fail the call, as they
+// do in grpc-go.
 func (c *handlerCall) SetTrailer(md metadata.MD) {
-	if checkMetadata(md) != nil {
+	if md.Len() == 0 {
 		return
 	}
+	bad := checkReceived(md)
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
+	if bad != nil && c.badTrailer == nil {
+		c.badTrailer = status.Error(codes.Internal, "pushtunnel: the handler's trailer: "+bad.Error())
+	}
 	c.trailer = metadata.Join(c.trailer, sendableMetadata(md))
 }
 

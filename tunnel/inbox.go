@@ -39,8 +39,7 @@ type inbox struct {
 	mu      sync.Mutex
 	phase   phase
 	win     recvWindow
-	pieces  []piece
-	taken   int           // how many of pieces have been taken
+	pieces  queue[piece]
 	lacking uint64        // what the message under way still lacks, if phasePieces
 	closed  error         // why no more pieces come: io.EOF or a status
 	dropped bool          // nobody takes any more
@@ -71,7 +70,7 @@ func (in *inbox) init(cfg *Config, b *budget, start phase, maxSize int) {
 	in.maxSize = uint64(maxSize) //nolint:gosec // checked by the options
 	in.phase = start
 	in.win = newRecvWindow(cfg.CallWindow)
-	in.pieces = in.store[:0]
+	in.pieces.use(in.store[:])
 }
 
 // putMessage takes the message part of a frame. in.mu is held.
@@ -114,22 +113,12 @@ func (in *inbox) putMessage(f *wire.Frame, batch mem.Buffer) error {
 	if size := max(f.MessageSize, n); p.first && size > in.maxSize {
 		p.oversize = size
 		in.dropped = true
-		in.push(p)
+		in.pieces.push(p)
 		return nil
 	}
-	p.data = keep(f.Message, batch, len(in.pieces) == 0 && in.size == 0)
-	in.push(p)
+	p.data = keep(f.Message, batch, in.pieces.len() == 0 && in.size == 0)
+	in.pieces.push(p)
 	return nil
-}
-
-// push puts p behind the others. The space of those taken is used again.
-func (in *inbox) push(p piece) {
-	if in.taken > len(in.pieces)/2 && len(in.pieces) == cap(in.pieces) {
-		n := copy(in.pieces, in.pieces[in.taken:])
-		clear(in.pieces[n:])
-		in.pieces, in.taken = in.pieces[:n], 0
-	}
-	in.pieces = append(in.pieces, p)
 }
 
 // keep returns data, a part of batch, as a buffer of its own: a reference if it
@@ -209,8 +198,8 @@ var errDone = errors.New("pushtunnel: done")
 // absorb moves pieces to the message under way. If that completes it, it
 // returns the message. grant is what the peer may send more. in.mu is held.
 func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
-	for in.taken < len(in.pieces) {
-		p := in.pieces[in.taken]
+	for in.pieces.len() > 0 {
+		p := *in.pieces.front()
 		if p.oversize > 0 {
 			in.fail(status.Errorf(codes.ResourceExhausted,
 				"grpc: received message larger than max (%d vs. %d)", p.oversize, in.maxSize))
@@ -230,14 +219,9 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 			in.held += need
 		}
 		in.partial = append(in.partial, p.data)
-		in.pieces[in.taken] = piece{}
-		in.taken++
+		in.pieces.pop()
 		grant += in.win.consume(cost(int(n), p.first))
-		all := in.taken == len(in.pieces)
-		if all {
-			in.pieces, in.taken = in.pieces[:0], 0
-		}
-		if p.blocked && all {
+		if p.blocked && in.pieces.len() == 0 {
 			grant += in.grow()
 		}
 		if p.last {
@@ -287,12 +271,13 @@ func (in *inbox) drop(err error) (left int64) {
 // free frees what has come and all that comes. in.mu is held.
 func (in *inbox) free() {
 	in.dropped = true
-	for _, p := range in.pieces {
+	for _, p := range in.pieces.all() {
 		if p.data != nil {
 			p.data.Free()
 		}
 	}
 	in.partial.Free()
 	in.budget.give(in.held + in.grown)
-	in.pieces, in.taken, in.partial, in.size, in.held, in.grown = nil, 0, nil, 0, 0, 0
+	in.pieces.drop()
+	in.partial, in.size, in.held, in.grown = nil, 0, 0, 0
 }

@@ -153,7 +153,7 @@ func (m *inboxModel) check(t *rapid.T) {
 		t.Fatalf("got a window of %d bytes of which %d have grown, want %d to %d", in.win.size, in.grown, m.cfg.CallWindow, m.cfg.MaxCallWindow)
 	}
 	var unread, memory int64
-	for _, p := range in.pieces[in.taken:] {
+	for _, p := range in.pieces.all() {
 		if p.data == nil {
 			continue
 		}

@@ -89,6 +89,9 @@ type encoded struct {
 // encode encodes and compresses a message. Errors are statuses, in the words of
 // gRPC.
 func (f *format) encode(m any, limit int) (encoded, error) {
+	if m == nil {
+		return encoded{data: mem.SliceBuffer(nil)}, nil // as in grpc-go
+	}
 	if f.codec == protoCodec && f.compressor == nil {
 		if m, ok := m.(gproto.Message); ok {
 			return encodeProto(m, limit)
@@ -117,7 +120,7 @@ func (f *format) encode(m any, limit int) (encoded, error) {
 	case 1:
 		e.data = out[0]
 	default:
-		e.data = out.MaterializeToBuffer(mem.DefaultBufferPool())
+		e.data = out.MaterializeToBuffer(pool)
 		out.Free()
 	}
 	return e, nil
@@ -145,7 +148,7 @@ func tooLarge(size, limit int) error {
 }
 
 func compress(in mem.BufferSlice, c encoding.Compressor) (out mem.BufferSlice, err error) {
-	w, err := c.Compress(mem.NewWriter(&out, mem.DefaultBufferPool()))
+	w, err := c.Compress(mem.NewWriter(&out, pool))
 	if err == nil {
 		for _, b := range in {
 			if _, err = w.Write(b.ReadOnlyData()); err != nil {
@@ -179,6 +182,13 @@ func (f *format) decode(data mem.BufferSlice, compressed bool, limit int, m any,
 		data.Free()
 		data = out
 	}
+	if len(data) > 1 {
+		// In one piece for the codec, which would do the same with a pool that
+		// clears what it gets back.
+		whole := data.MaterializeToBuffer(pool)
+		data.Free()
+		data = mem.BufferSlice{whole}
+	}
 	if err := f.codec.Unmarshal(data, m); err != nil {
 		return 0, status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
 	}
@@ -190,20 +200,23 @@ func decompress(data mem.BufferSlice, c encoding.Compressor, limit int) (mem.Buf
 	defer r.Close() //nolint:errcheck // a reader of memory
 	plain, err := c.Decompress(r)
 	if err != nil {
-		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the received message: %v", err)
+		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the message: %v", err)
+	}
+	if closer, ok := plain.(io.Closer); ok {
+		defer closer.Close() //nolint:errcheck // it has been read
 	}
 	bound := int64(limit)
 	if bound < math.MaxInt64 {
 		bound++
 	}
-	out, err := mem.ReadAll(io.LimitReader(plain, bound), mem.DefaultBufferPool())
+	out, err := mem.ReadAll(io.LimitReader(plain, bound), pool)
 	if err != nil {
 		out.Free()
-		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the received message: %v", err)
+		return nil, status.Errorf(codes.Internal, "grpc: failed to read decompressed data: %v", err)
 	}
 	if n := out.Len(); n > limit {
 		out.Free()
-		return nil, status.Errorf(codes.ResourceExhausted, "grpc: message after decompression larger than max %d", limit)
+		return nil, status.Errorf(codes.ResourceExhausted, "grpc: received message after decompression larger than max %d", limit)
 	}
 	return out, nil
 }

@@ -1,10 +1,13 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
@@ -20,14 +23,20 @@ func reserved(key string) bool {
 	return strings.HasPrefix(key, ":")
 }
 
-// checkMetadata reports the first pair that gRPC does not allow.
-func checkMetadata(md metadata.MD) error {
+// checkMetadata reports the first pair that grpc-go does not send.
+func checkMetadata(md metadata.MD) error { return checkPairs(md, printable) }
+
+// checkReceived reports the first pair that grpc-go does not receive. It takes
+// more than it sends.
+func checkReceived(md metadata.MD) error { return checkPairs(md, transportable) }
+
+func checkPairs(md metadata.MD, allowed func(value string) bool) error {
 	for k, vs := range md {
-		if reserved(k) {
-			continue
-		}
 		if k == "" {
-			return fmt.Errorf("there is an empty key in the header")
+			return errors.New("there is an empty key in the header")
+		}
+		if k[0] == ':' {
+			continue
 		}
 		for i := range len(k) {
 			c := k[i]
@@ -39,12 +48,22 @@ func checkMetadata(md metadata.MD) error {
 			continue
 		}
 		for _, v := range vs {
-			if !printable(v) {
+			if !allowed(v) {
 				return fmt.Errorf("header key %q contains value with non-printable ASCII characters", k)
 			}
 		}
 	}
 	return nil
+}
+
+// transportable reports whether HTTP/2 has no objection to a value.
+func transportable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func printable(s string) bool {
@@ -83,10 +102,11 @@ func metadataCost(md metadata.MD) int {
 	return n
 }
 
-// readMetadata decodes metadata that came in. It is nil if there is none.
-func readMetadata(raw []byte, limit int) (md metadata.MD, fits bool, err error) {
+// readMetadata decodes metadata that came in. It is nil if there is none. bad is
+// why the call must fail; err is a protocol error.
+func readMetadata(raw []byte, limit int) (md metadata.MD, bad, err error) {
 	if len(raw) == 0 {
-		return nil, true, nil
+		return nil, nil, nil
 	}
 	n := 0
 	md = make(metadata.MD)
@@ -95,13 +115,14 @@ func readMetadata(raw []byte, limit int) (md metadata.MD, fits bool, err error) 
 			md[string(key)] = append(md[string(key)], string(value))
 		}
 	})
+	if err != nil {
+		return nil, nil, err
+	}
 	if n > limit {
-		return nil, false, err
+		return nil, status.Errorf(codes.ResourceExhausted, "pushtunnel: the peer sent metadata above the limit of %d bytes", limit), nil
 	}
-	if err == nil {
-		if bad := checkMetadata(md); bad != nil {
-			err = bad
-		}
+	if bad := checkReceived(md); bad != nil {
+		return nil, status.Error(codes.Internal, "pushtunnel: the peer sent bad metadata: "+bad.Error()), nil
 	}
-	return md, true, err
+	return md, nil, nil
 }

@@ -62,7 +62,7 @@ type outbound struct {
 	owner      call
 	id         uint64 // 0 until the first frame of a call that this end makes
 	win        sendWindow
-	items      []item
+	items      queue[item]
 	first      [1]item // the storage that items starts with
 	off        int     // how much of the first item's message has been sent
 	bytes      int     // message bytes that wait
@@ -81,13 +81,14 @@ type item struct {
 	compressed bool
 	post       []byte // encoded parts after the message
 	final      bool   // nothing of this call comes after it
+	returned   bool   // and its handler has returned
 }
 
 // add queues it for a call and sends what is ready. It reports false, and drops
 // the item, if the call is detached or the outbox closed.
 func (o *outbox) add(c *outbound, it item) bool {
 	o.mu.Lock()
-	if it.final {
+	if it.returned {
 		o.open--
 	}
 	if c.full || c.detached || o.closed {
@@ -97,10 +98,10 @@ func (o *outbox) add(c *outbound, it item) bool {
 		}
 		return false
 	}
-	if c.items == nil {
-		c.items = c.first[:0]
+	if c.items.items == nil {
+		c.items.use(c.first[:])
 	}
-	c.items = append(c.items, it)
+	c.items.push(it)
 	c.full = it.final
 	if it.message != nil {
 		c.bytes += it.message.Len()
@@ -114,8 +115,8 @@ func (o *outbox) add(c *outbound, it item) bool {
 // has not gone out, otherwise as one of their own.
 func (o *outbox) finish(c *outbound, post []byte) {
 	o.mu.Lock()
-	if n := len(c.items); n > 0 && !c.detached {
-		last := &c.items[n-1]
+	if c.items.len() > 0 && !c.detached {
+		last := c.items.back()
 		last.post = append(last.post[:len(last.post):len(last.post)], post...)
 		o.mu.Unlock()
 		return
@@ -133,6 +134,13 @@ func (o *outbox) enter(limit int) (ok, leaving bool) {
 	}
 	o.open++
 	return true, false
+}
+
+// leaveHandler counts a call of the peer out that has no more to send.
+func (o *outbox) leaveHandler() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open--
 }
 
 // last lets no more calls in. When all are out the peer is told.
@@ -189,12 +197,13 @@ func (o *outbox) detach(c *outbound) {
 // drop frees what waits for a call. o.mu is held.
 func (o *outbox) drop(c *outbound) {
 	o.ready.remove(c)
-	for _, it := range c.items {
+	for _, it := range c.items.all() {
 		if it.message != nil {
 			it.message.Free()
 		}
 	}
-	c.items, c.bytes = nil, 0
+	c.items.drop()
+	c.bytes = 0
 	c.signal()
 }
 
@@ -308,10 +317,10 @@ func (o *outbox) enlist(c *outbound) {
 
 // sendable reports whether the call's next piece may go now.
 func (c *outbound) sendable() bool {
-	if len(c.items) == 0 {
+	if c.items.len() == 0 {
 		return false
 	}
-	m := c.items[0].message
+	m := c.items.front().message
 	if m == nil {
 		return true
 	}
@@ -408,7 +417,7 @@ func (o *outbox) build() mem.Buffer {
 	size := len(o.control) + ackSize
 	if c := o.ready.head; c != nil {
 		size += c.nextSize()
-		if c.next != nil {
+		if c.next != nil || c.items.len() > 1 {
 			size = max(size, batchTarget)
 		}
 	}
@@ -429,9 +438,9 @@ func (o *outbox) build() mem.Buffer {
 			c.begun = true
 			o.session.table.begin(c)
 		}
-		final := c.items[0].final
+		final := c.items.front().final
 		b = c.appendNext(b)
-		if final && len(c.items) == 0 {
+		if final && c.items.len() == 0 {
 			o.session.table.remove(c)
 		}
 		o.enlist(c)
@@ -443,7 +452,7 @@ func (o *outbox) build() mem.Buffer {
 
 // nextSize is no less than what appendNext will append.
 func (c *outbound) nextSize() int {
-	it := &c.items[0]
+	it := c.items.front()
 	n := wire.FrameOverhead + len(it.pre) + len(it.post)
 	if it.message != nil {
 		piece, _ := c.win.next(it.message.Len()-c.off, c.off == 0)
@@ -454,7 +463,7 @@ func (c *outbound) nextSize() int {
 
 // appendNext appends the next frame of a call that is sendable.
 func (c *outbound) appendNext(b []byte) []byte {
-	it := &c.items[0]
+	it := c.items.front()
 	if it.message == nil {
 		b = wire.AppendCallFrame(b, c.id, it.pre, nil, it.post)
 		c.shift()
@@ -481,7 +490,7 @@ func (c *outbound) appendNext(b []byte) []byte {
 	if last {
 		message := it.message
 		c.shift()
-		p.Blocked = len(c.items) > 0 && !c.sendable()
+		p.Blocked = c.items.len() > 0 && !c.sendable()
 		b = wire.AppendCallFrame(b, c.id, pre, &p, post)
 		message.Free()
 	} else {
@@ -495,7 +504,5 @@ func (c *outbound) appendNext(b []byte) []byte {
 // shift drops the first item.
 func (c *outbound) shift() {
 	c.off = 0
-	n := copy(c.items, c.items[1:])
-	c.items[n] = item{}
-	c.items = c.items[:n]
+	c.items.pop()
 }

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,8 +22,8 @@ import (
 // with what it tests. All its methods belong to the goroutine of a
 // synctest.Test; before it looks, it lets the session come to rest.
 //
-// It keeps a count of all bytes, confirms what it receives, and checks every
-// confirmation that it gets. Frames that only confirm it keeps to itself.
+// It takes what the session sends at once, keeps a count of all bytes, confirms
+// what it receives, and checks every confirmation that it gets. Frames that only confirm it keeps to itself.
 type scriptedPeer struct {
 	t         *testing.T
 	end       Transport
@@ -158,7 +159,7 @@ func (p *scriptedPeer) send(frames ...*pb.Frame) {
 func (p *scriptedPeer) sendBytes(b []byte) {
 	p.sent += uint64(len(b))
 	p.end.Send(mem.SliceBuffer(b)) //nolint:errcheck // the session may be over
-	synctest.Wait()
+	p.read()
 }
 
 // ack confirms all that has been received.
@@ -233,6 +234,20 @@ func (p *scriptedPeer) want(why string, frames ...*pb.Frame) {
 		if diff := cmp.Diff(want, p.next(why), protocmp.Transform()); diff != "" {
 			p.t.Fatalf("%s: the frame differs (-want +got):\n%s", why, diff)
 		}
+	}
+}
+
+// wantAll expects frames in any order.
+func (p *scriptedPeer) wantAll(why string, frames ...*pb.Frame) {
+	p.t.Helper()
+	frames = slices.Clone(frames)
+	for len(frames) > 0 {
+		got := p.next(why)
+		i := slices.IndexFunc(frames, func(f *pb.Frame) bool { return proto.Equal(f, got) })
+		if i < 0 {
+			p.t.Fatalf("%s: got %v, want one of %v", why, got, frames)
+		}
+		frames = slices.Delete(frames, i, i+1)
 	}
 }
 

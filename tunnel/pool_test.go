@@ -2,11 +2,9 @@ package tunnel
 
 import "testing"
 
-var bufferSizes = []int{tinyBuffer, smallBuffer, largeBuffer}
-
 func TestBuffersHaveTheirLength(t *testing.T) {
 	p := &buffers{}
-	for _, size := range append(bufferSizes, 0, 1<<20) {
+	for _, size := range append(bufferSizes[:], 0, 1<<20) {
 		for _, n := range []int{size, size + 1} {
 			for range 2 {
 				b := p.Get(n)
@@ -22,7 +20,7 @@ func TestBuffersHaveTheirLength(t *testing.T) {
 // What comes back is given out again only for what it is large enough for.
 func TestBuffersTakeBackOnlyTheirOwn(t *testing.T) {
 	p := &buffers{}
-	for _, size := range append(bufferSizes, 0) {
+	for _, size := range append(bufferSizes[:], 0) {
 		b := make([]byte, size+1)
 		p.Put(&b)
 	}

@@ -104,10 +104,12 @@ func (s *Services) lookup(name []byte) (m *method, problem string) {
 	if m, ok := s.methods[string(name)]; ok {
 		return m, ""
 	}
-	service, method, ok := strings.Cut(strings.TrimPrefix(string(name), "/"), "/")
-	if !ok || service == "" || method == "" {
+	path, ok := strings.CutPrefix(string(name), "/")
+	i := strings.LastIndexByte(path, '/')
+	if !ok || i < 0 {
 		return nil, fmt.Sprintf("malformed method name: %q", name)
 	}
+	service, method := path[:i], path[i+1:]
 	if _, ok := s.services[service]; ok {
 		return nil, fmt.Sprintf("unknown method %v for service %v", method, service)
 	}

@@ -2,12 +2,11 @@ package tunnel
 
 import (
 	"context"
-	"io"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
@@ -18,26 +17,49 @@ type callStats struct {
 	handlers   []stats.Handler
 	ctx        context.Context //nolint:containedctx // that of the tags
 	caller     bool
-	remote     net.Addr
+	peer       *peer.Peer
 	compressor string
 	began      time.Time
 	header     bool // InHeader has been told
 	trailer    bool // InTrailer has been told
 }
 
-// beginStats begins the events of a call. The context it returns carries the
-// handlers' tags.
-func beginStats(ctx context.Context, s *Session, caller bool, method string, desc *grpc.StreamDesc) (*callStats, context.Context) {
-	c := &callStats{handlers: s.cfg.StatsHandlers, caller: caller, remote: s.cfg.Peer.Addr, began: time.Now()}
-	for _, h := range c.handlers {
-		ctx = h.TagRPC(ctx, &stats.RPCTagInfo{FullMethodName: method, FailFast: true})
+// beginCallerStats begins the events of a call at the caller. The context it
+// returns carries the handlers' tags.
+func beginCallerStats(ctx context.Context, s *Session, method string, desc *grpc.StreamDesc, opts *callOptions) (*callStats, context.Context) {
+	c := &callStats{
+		handlers: s.cfg.StatsHandlers, caller: true, peer: s.cfg.Peer, compressor: opts.compressorName, began: time.Now(),
 	}
-	c.ctx = ctx
+	ctx = c.tag(ctx, &stats.RPCTagInfo{FullMethodName: method, FailFast: !opts.wait})
 	c.tell(&stats.Begin{
-		Client: caller, BeginTime: c.began, FailFast: caller,
+		Client: true, BeginTime: c.began, FailFast: !opts.wait,
 		IsClientStream: desc.ClientStreams, IsServerStream: desc.ServerStreams,
 	})
 	return c, ctx
+}
+
+// beginHandlerStats begins the events of a call at the handler. The context it
+// returns carries the handlers' tags.
+func beginHandlerStats(call *handlerCall) (*callStats, context.Context) {
+	s, method := call.s, call.method
+	c := &callStats{handlers: s.cfg.StatsHandlers, peer: s.cfg.Peer, compressor: call.format.name(), began: time.Now()}
+	ctx := c.tag(call.ctx, &stats.RPCTagInfo{FullMethodName: method.name})
+	c.tell(&stats.InHeader{
+		Header: call.incoming.Copy(), FullMethod: method.name, Compression: c.compressor,
+		RemoteAddr: c.peer.Addr, LocalAddr: c.peer.LocalAddr,
+	})
+	c.tell(&stats.Begin{
+		BeginTime: c.began, IsClientStream: method.stream.ClientStreams, IsServerStream: method.stream.ServerStreams,
+	})
+	return c, ctx
+}
+
+func (c *callStats) tag(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	for _, h := range c.handlers {
+		ctx = h.TagRPC(ctx, info)
+	}
+	c.ctx = ctx
+	return ctx
 }
 
 func (c *callStats) tell(event stats.RPCStats) {
@@ -52,7 +74,7 @@ func (c *callStats) outHeader(method string, md metadata.MD) {
 	}
 	e := &stats.OutHeader{Client: c.caller, Header: md.Copy(), Compression: c.compressor}
 	if c.caller {
-		e.FullMethod, e.RemoteAddr = method, c.remote
+		e.FullMethod, e.RemoteAddr, e.LocalAddr = method, c.peer.Addr, c.peer.LocalAddr
 	}
 	c.tell(e)
 }
@@ -82,13 +104,6 @@ func (c *callStats) outTrailer(md metadata.MD) {
 	c.tell(&stats.OutTrailer{Trailer: md.Copy()})
 }
 
-// inRequest tells of the request's header.
-func (c *callStats) inRequest(call *handlerCall) {
-	c.tell(&stats.InHeader{
-		Header: call.incoming.Copy(), FullMethod: call.method.name, RemoteAddr: c.remote, Compression: call.format.name(),
-	})
-}
-
 // inResponse tells of the response's header and trailer, once they are there:
 // err is what taking a message returned.
 func (c *callStats) inResponse(call *callerCall, err error) {
@@ -108,12 +123,13 @@ func (c *callStats) inResponse(call *callerCall, err error) {
 	}
 }
 
-func (c *callStats) end(err error) {
+// end tells of the end of a call. The trailer is the caller's.
+func (c *callStats) end(err error, trailer metadata.MD) {
 	if c == nil {
 		return
 	}
-	e := &stats.End{Client: c.caller, BeginTime: c.began, EndTime: time.Now()}
-	if err != nil && err != io.EOF {
+	e := &stats.End{Client: c.caller, BeginTime: c.began, EndTime: time.Now(), Trailer: trailer}
+	if err != nil {
 		st, ok := status.FromError(err)
 		if !ok {
 			st = status.FromContextError(err)

@@ -11,6 +11,7 @@ import (
 
 var (
 	errUnknownCall = errors.New("a frame of a call that was never begun")
+	errCallID      = errors.New("a call id that is not the peer's to choose")
 	errCallOrder   = errors.New("a call id that is not above those before it")
 	errStray       = errors.New("frames of a call after its end")
 )
@@ -72,7 +73,7 @@ func (t *table) accept(id uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if id%2 == t.next%2 {
-		return errUnknownCall
+		return errCallID
 	}
 	if id <= t.last {
 		return errCallOrder

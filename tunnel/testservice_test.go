@@ -116,6 +116,12 @@ func sized(n int) (*wrapperspb.BytesValue, []byte) {
 	}
 }
 
+// encodedSize is an encoded message of n bytes.
+func encodedSize(n int) []byte {
+	_, b := sized(n)
+	return b
+}
+
 type receiver interface{ RecvMsg(m any) error }
 
 // receive receives a message.

@@ -15,7 +15,7 @@ import (
 type testTransport struct {
 	Transport
 	pool   countedPool
-	inline int
+	inline atomic.Int64
 	closed chan struct{}
 	once   sync.Once
 	err    error // what it was closed with; to be read after closed
@@ -31,7 +31,9 @@ type testTransport struct {
 
 // newTestTransport takes as much at once as no test sends.
 func newTestTransport(t Transport) *testTransport {
-	return &testTransport{Transport: t, inline: 1 << 30, closed: make(chan struct{})}
+	tt := &testTransport{Transport: t, closed: make(chan struct{})}
+	tt.inline.Store(1 << 30)
+	return tt
 }
 
 // shut makes Send block.
@@ -105,7 +107,7 @@ func (t *testTransport) closedWith() error {
 	}
 }
 
-func (t *testTransport) InlineBytes() int { return t.inline }
+func (t *testTransport) InlineBytes() int { return int(t.inline.Load()) }
 
 func TestPipe(t *testing.T) {
 	a, b := Pipe()

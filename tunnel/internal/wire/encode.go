@@ -11,6 +11,8 @@ var (
 	HalfClose = appendBool(nil, fieldHalfClose)
 	// Cancel is the cancel part.
 	Cancel = appendBool(nil, fieldCancel)
+	// EndOK is an end part with status OK and no trailer.
+	EndOK = AppendEnd(nil, Tail{})
 	// Done is the done part.
 	Done = appendBool(nil, fieldDone)
 )
