@@ -90,7 +90,7 @@ func (r *run) serve() error {
 func (r *run) pause(err error) {
 	after := r.retry.next(err)
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelWarn, "client waits to connect again",
-		slog.String("client", r.c.name), slog.Duration("after", after), slog.String("error", err.Error()))
+		append(reasonAttrs(err), slog.String("client", r.c.name), slog.Duration("after", after))...)
 	for _, h := range r.c.opts.hooks {
 		if h.Retry != nil {
 			h.Retry(err, after)
@@ -232,7 +232,7 @@ func (r *run) leave(ctx context.Context, s *session) {
 func (r *run) ended(s *session) error {
 	s.Wait()
 	err := s.Err()
-	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", r.attrs(s)...)
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", append(r.attrs(s), reasonAttrs(err)...)...)
 	for _, h := range r.c.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(s.Peer(), err)
@@ -246,6 +246,16 @@ func (r *run) ended(s *session) error {
 
 func (r *run) attrs(s *session) []slog.Attr {
 	return []slog.Attr{slog.String("client", r.c.name), slog.String("session", s.Peer().Session)}
+}
+
+// reasonAttrs tell why something has ended.
+func reasonAttrs(err error) []slog.Attr {
+	st := status.Convert(err)
+	attrs := []slog.Attr{slog.String("code", st.Code().String())}
+	if err != nil {
+		attrs = append(attrs, slog.String("reason", st.Message()))
+	}
+	return attrs
 }
 
 func isDone(done <-chan struct{}) bool {

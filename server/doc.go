@@ -6,7 +6,9 @@
 //	ack, err := c1.Notify(ctx, msg)
 //
 // A call goes to exactly one session of the name, which the Picker chooses at
-// the time of the call. An error tells how far the call came: see
+// the time of the call. If the name has none the call fails at once, with
+// UNAVAILABLE; with grpc.WaitForReady(true) it waits until the client connects or
+// ctx ends. Fanout calls many. An error tells how far the call came: see
 // tunnel.OutcomeOf. A call of which nothing was sent is tried once more on
 // another session, by itself; any other is not.
 //

@@ -233,12 +233,13 @@ func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) boo
 	if m.data != nil {
 		sent = m.data.Len()
 	}
+	c.own.end(context.Canceled)
+	// Now, since what is under way may come as soon as the table forgets the call.
+	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
 	c.s.out.add(&c.out, it)
 	if m.data != nil {
 		c.stats.outPayload(reply, m.plain, sent)
 	}
-	c.own.end(context.Canceled)
-	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
 	c.stats.outTrailer(trailer)
 	return true
 }

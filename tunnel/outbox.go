@@ -45,11 +45,12 @@ type outbox struct {
 	open     int    // calls that have entered and not left
 	leaving  bool   // no more may enter
 	transit  transit
-	acked    uint64 // the part of received that the peer knows
-	started  bool   // the first frame is there: before it nothing is sent
-	flushing bool   // somebody is sending
-	broken   bool   // the transport takes no more
-	closed   bool   // the session has ended
+	acked    uint64        // the part of received that the peer knows
+	started  bool          // the first frame is there: before it nothing is sent
+	flushing bool          // somebody is sending
+	broken   bool          // the transport takes no more
+	closed   bool          // the session has ended
+	drained  chan struct{} // closed by rest; nil until somebody waits
 }
 
 func (o *outbox) init(s *Session) {
@@ -247,7 +248,11 @@ func (o *outbox) grant(c *outbound, n uint64) {
 	if !c.full && !c.detached && !o.closed {
 		o.control = wire.AppendCallFrame(o.control, c.id, wire.AppendWindow(part[:0], n), nil, nil)
 	}
+	full := len(o.control) > maxControl
 	o.flush(false)
+	if full {
+		o.session.Close(protocolError(errNotListening))
+	}
 }
 
 // start sends the session's first frame, and then what waits already.
@@ -349,6 +354,7 @@ func (o *outbox) due() bool {
 // once, so that their frames travel with its own.
 func (o *outbox) flush(yield bool) {
 	if o.flushing || !o.due() {
+		o.rest()
 		o.mu.Unlock()
 		return
 	}
@@ -369,6 +375,7 @@ func (o *outbox) flush(yield bool) {
 	}
 	if !o.due() {
 		o.flushing = false
+		o.rest()
 		o.mu.Unlock()
 		return
 	}
@@ -379,6 +386,30 @@ func (o *outbox) flush(yield bool) {
 		}
 		o.mu.Unlock()
 	}()
+}
+
+// drain returns a channel that is closed when no call is under way and the
+// transport has all that was to be sent.
+func (o *outbox) drain() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.drained == nil {
+		o.drained = make(chan struct{})
+		o.rest()
+	}
+	return o.drained
+}
+
+// rest tells who waits in drain if it is time. o.mu is held.
+func (o *outbox) rest() {
+	if o.drained == nil || o.flushing || o.session.table.size() > 0 {
+		return
+	}
+	select {
+	case <-o.drained:
+	default:
+		close(o.drained)
+	}
 }
 
 // inline reports whether a send now cannot block.
@@ -393,6 +424,7 @@ func (o *outbox) sendBatch() bool {
 	batch := o.build()
 	if batch == nil {
 		o.flushing = false
+		o.rest()
 		return false
 	}
 	o.mu.Unlock()

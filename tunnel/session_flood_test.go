@@ -401,3 +401,23 @@ func TestGoAwayFlood(t *testing.T) {
 		}
 	})
 }
+
+// What the caller sends may come while the answer is still being sent.
+func TestFramesThatCrossTheAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStall()
+		defer s.release()
+		p := dialled(t, Config{Services: s.services()})
+		p.send(begin(1, bidiMethod))
+		p.transport.shut()
+		s.release()
+		p.wantIdle("the answer is being sent")
+		if !p.transport.blocked.Load() {
+			t.Fatal("got nothing sent, want the answer under way")
+		}
+		p.send(message(1, "x"))
+		p.wantIdle("the peer could not know")
+		p.transport.open()
+		p.want("the answer", end(1))
+	})
+}

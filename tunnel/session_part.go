@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -45,7 +46,10 @@ func (s *Session) sendClose(st *status.Status) {
 // this one. Calls go on, new ones too, until the client leaves. Only the end that
 // accepted may call it.
 func (s *Session) GoAway(g GoAway) {
-	s.out.send(partFrame(wire.AppendGoAway, &pb.GoAway{Reason: g.Reason, ReconnectAfterMs: milliseconds(g.ReconnectAfter)}))
+	s.out.send(partFrame(wire.AppendGoAway, &pb.GoAway{
+		Reason:           strings.ToValidUTF8(g.Reason, "\uFFFD"), // proto takes no other
+		ReconnectAfterMs: milliseconds(g.ReconnectAfter),
+	}))
 }
 
 // Leave parts without loss: it asks the server for no more calls, waits for
@@ -56,6 +60,13 @@ func (s *Session) Leave(ctx context.Context) error {
 	s.out.send(partFrame(wire.AppendGoAway, &pb.GoAway{}))
 	select {
 	case <-s.peerDone:
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-s.out.drain():
 		s.end(nil)
 		<-s.done
 		return s.err

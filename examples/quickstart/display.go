@@ -32,7 +32,8 @@ func connect(ctx context.Context, addr, name string, impl pb.NotifierServer) err
 type display struct {
 	pb.UnimplementedNotifierServer
 	label string
-	full  bool // its disk is
+	step  time.Duration // what a quarter of an installation takes
+	full  bool          // its disk is
 }
 
 // Notify shows a text.
@@ -45,11 +46,11 @@ func (d *display) Install(_ *pb.InstallRequest, progress grpc.ServerStreamingSer
 	if d.full {
 		return status.Error(codes.FailedPrecondition, "the disk is full")
 	}
-	step := time.NewTicker(50 * time.Millisecond)
-	defer step.Stop()
+	quarter := time.NewTicker(d.step)
+	defer quarter.Stop()
 	for percent := uint32(25); percent <= 100; percent += 25 {
 		select {
-		case <-step.C:
+		case <-quarter.C:
 		case <-progress.Context().Done():
 			return progress.Context().Err()
 		}
@@ -75,11 +76,11 @@ func startDisplays(ctx context.Context, addr string) *displays {
 		ds.running++
 		go func() { ds.ended <- connect(ctx, addr, name, impl) }()
 	}
-	start("kitchen", &display{label: "kitchen"})
+	start("kitchen", &display{label: "kitchen", step: 50 * time.Millisecond})
 	start("cellar", &display{label: "cellar", full: true})
-	start("hall", &display{label: "hall-1"})
-	start("hall", &display{label: "hall-2"})
-	start("hall", &display{label: "hall-3"})
+	for _, label := range []string{"hall-1", "hall-2", "hall-3"} {
+		start("hall", &display{label: label, step: 100 * time.Millisecond})
+	}
 	return ds
 }
 

@@ -40,7 +40,9 @@ func killed(ctx context.Context, s *story) error {
 
 	// A new call fails at once. It was not sent.
 	s.call("", `garage: "Close the door"`)
-	_, err = garage.Notify(ctx, closeDoor)
+	atOnce, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err = garage.Notify(atOnce, closeDoor)
 	if err := s.failure(err, tunnel.OutcomeNotSent); err != nil {
 		return err
 	}

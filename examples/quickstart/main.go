@@ -33,7 +33,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if len(args) == 4 && args[0] == displayCommand {
-		return connect(ctx, args[1], args[2], &display{label: args[3]})
+		return connect(ctx, args[1], args[2], &display{label: args[3], step: 250 * time.Millisecond})
 	}
 	return demo(ctx, &printer{out: out})
 }

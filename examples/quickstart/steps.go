@@ -90,10 +90,11 @@ func fanout(ctx context.Context, s *story) error {
 		err = install(ctx, pb.NewNotifierClient(session), func(percent uint32) { done = percent })
 		return done, err
 	}
+	everybody := slices.Collect(s.server.push.Sessions())
 	ended, installed, failed := 0, 0, ""
-	for session, r := range server.Fanout(ctx, s.server.push.Sessions(), call) {
+	for session, r := range server.Fanout(ctx, slices.Values(everybody), call) {
 		ended++
-		s.result("%d/6", ended)
+		s.result("%d/%d", ended, len(everybody))
 		if r.Err != nil {
 			failed += fmt.Sprintf("%s: %s: %s", session.Name(), status.Code(r.Err), status.Convert(r.Err).Message())
 			continue

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc/peer"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// comeAndGo lets a client of this name connect, take a call that waits for it,
+// and leave. It goes through all of a session's life but gRPC.
+func comeAndGo(t *testing.T, s *Server, name string) {
+	ours, theirs := tunnel.Pipe()
+	served := make(chan error, 1)
+	go func() {
+		served <- s.serve(t.Context(), ours, tunnel.Peer{Name: name, Session: name + "'s session"}, &peer.Peer{})
+	}()
+	c, err := tunnel.Dial(t.Context(), theirs, tunnel.Config{})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := c.Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-served
+}
+
+// heap returns the size of the live heap in bytes.
+func heap() int64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // not that large
+}
+
+// A name that has gone leaves nothing behind: neither one that was connected, nor
+// one that was called in vain, nor one that a call waited for.
+func TestADepartedNameLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		count, most := 100_000, int64(1<<20)
+		if testing.Short() {
+			count = 5_000
+		}
+		s := New()
+		defer s.Close() //nolint:errcheck // always nil
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		visit := func(from, to int) {
+			var workers sync.WaitGroup
+			for w := range 4 {
+				workers.Go(func() {
+					for i := from + w; i < to; i += 4 {
+						name := fmt.Sprintf("client-%d", i)
+						comeAndGo(t, s, name)
+						conn := s.Client(name)
+						conn.Invoke(t.Context(), "/s/m", nil, nil)    //nolint:errcheck // nobody is there
+						s.reg.wait(ended, "somebody like "+name, nil) // nor there
+					}
+				})
+			}
+			workers.Wait()
+			synctest.Wait()
+		}
+		visit(0, 1000)
+		before, goroutines := heap(), runtime.NumGoroutine()
+		visit(1000, 1000+count)
+		after := heap()
+		if names, ids, waiters := s.RegistrySize(); names+ids+waiters != 0 {
+			t.Errorf("got %d names, %d sessions and %d waiters in the registry, want none", names, ids, waiters)
+		}
+		if got := runtime.NumGoroutine(); got > goroutines {
+			t.Errorf("got %d goroutines, want no more than the %d before", got, goroutines)
+		}
+		// 10 bytes for each name.
+		if got := after - before; got > most {
+			t.Errorf("got %d bytes more in the heap after %d names, want no more than %d", got, count, most)
+		}
+		t.Logf("%d names: %d bytes more in the heap", count, after-before)
+	})
+}
