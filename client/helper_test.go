@@ -54,7 +54,7 @@ func listen(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	// The client's messages have a codec of their own, for speed; the bytes are
 	// those of proto.
-	g := grpc.NewServer(grpc.ForceServerCodecV2(encoding.GetCodecV2(proto.Name)))
+	g := grpc.NewServer(grpc.ForceServerCodecV2(encoding.GetCodecV2(proto.Name)), grpc.WaitForHandlers(true))
 	register(g)
 	l := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)

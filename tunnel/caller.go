@@ -8,14 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
@@ -440,12 +438,7 @@ func (c *callerCall) putEnd(f *wire.Frame) error {
 
 // endError makes an error of a status that came in.
 func endError(e *wire.End) error {
-	p := &spb.Status{}
-	if len(e.Details) == 0 || proto.Unmarshal(e.Details, p) != nil || p.Code != int32(e.Code) { //nolint:gosec // compared only
-		p = &spb.Status{Code: int32(e.Code)} //nolint:gosec // a status code
-	}
-	p.Message = string(e.Message)
-	st := status.FromProto(p)
+	st := statusOf(e.Code, e.Message, e.Details)
 	if e.Refused {
 		return NewError(st, OutcomeRefused, nil)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,7 +12,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
@@ -255,11 +253,7 @@ func (c *handlerCall) tail(err error, trailer metadata.MD) []byte {
 		if !ok {
 			st = status.FromContextError(err)
 		}
-		t.Code, t.Message = uint32(st.Code()), st.Message()
-		if p := st.Proto(); len(p.GetDetails()) > 0 {
-			p.Message = strings.ToValidUTF8(p.Message, "\uFFFD") // proto takes no other
-			t.Details, _ = proto.Marshal(p)                      //nolint:errcheck // without details then
-		}
+		t.Code, t.Message, t.Details = uint32(st.Code()), st.Message(), statusDetails(st)
 	}
 	if n := metadataCost(trailer) + len(t.Message) + len(t.Details); n > c.s.remote.maxMetadata {
 		t = wire.Tail{Code: uint32(codes.ResourceExhausted), Message: fmt.Sprintf(
@@ -350,17 +344,21 @@ func (c *handlerCall) grant(n uint64) {
 }
 
 // SetHeader adds to the header that goes with the first message.
-func (c *handlerCall) SetHeader(md metadata.MD) error { return c.setHeader(md, false) }
+func (c *handlerCall) SetHeader(md metadata.MD) error {
+	return c.setHeader(md, checkMetadata(md), false)
+}
 
 // SendHeader sends the header at once.
-func (c *handlerCall) SendHeader(md metadata.MD) error { return c.setHeader(md, true) }
+func (c *handlerCall) SendHeader(md metadata.MD) error {
+	return c.setHeader(md, checkMetadata(md), true)
+}
 
-func (c *handlerCall) setHeader(md metadata.MD, send bool) error {
+func (c *handlerCall) setHeader(md metadata.MD, bad error, send bool) error {
+	if bad != nil {
+		return status.Error(codes.Internal, bad.Error())
+	}
 	if md.Len() == 0 && !send {
 		return nil
-	}
-	if err := checkMetadata(md); err != nil {
-		return status.Error(codes.Internal, err.Error())
 	}
 	c.in.mu.Lock()
 	if c.headerSent {
@@ -417,14 +415,18 @@ func (c *handlerCall) SetTrailer(md metadata.MD) {
 }
 
 // transportStream is a handlerCall as grpc.SetHeader, grpc.Method and their like
-// want it.
+// want it. As in grpc-go it lets more through than a grpc.ServerStream does.
 type transportStream handlerCall
 
 func (t *transportStream) Method() string { return t.method.name }
 
-func (t *transportStream) SetHeader(md metadata.MD) error { return (*handlerCall)(t).SetHeader(md) }
+func (t *transportStream) SetHeader(md metadata.MD) error {
+	return (*handlerCall)(t).setHeader(md, checkReceived(md), false)
+}
 
-func (t *transportStream) SendHeader(md metadata.MD) error { return (*handlerCall)(t).SendHeader(md) }
+func (t *transportStream) SendHeader(md metadata.MD) error {
+	return (*handlerCall)(t).setHeader(md, checkReceived(md), true)
+}
 
 func (t *transportStream) SetTrailer(md metadata.MD) error {
 	(*handlerCall)(t).SetTrailer(md)

@@ -34,7 +34,8 @@ func (s *Session) sendHello(id string) {
 
 // sendClose tells the peer why the session ends, if that can be done at once.
 func (s *Session) sendClose(st *status.Status) {
-	frame := partFrame(wire.AppendClose, &pb.Status{Code: uint32(st.Code()), Message: []byte(st.Message())})
+	message := &pb.Status{Code: uint32(st.Code()), Message: []byte(st.Message()), Details: statusDetails(st)}
+	frame := partFrame(wire.AppendClose, message)
 	if s.open.Load() {
 		s.out.send(frame)
 	} else {

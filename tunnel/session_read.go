@@ -175,7 +175,7 @@ func (s *Session) readSessionFrame(f *wire.Frame) error {
 		if err := proto.Unmarshal(f.Close, st); err != nil {
 			return fmt.Errorf("close: %w", err)
 		}
-		s.end(status.Error(codes.Code(st.GetCode()), string(st.GetMessage())))
+		s.end(statusOf(st.GetCode(), st.GetMessage(), st.GetDetails()).Err())
 	}
 	return nil
 }

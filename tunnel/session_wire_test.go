@@ -114,7 +114,7 @@ func TestCompressedCall(t *testing.T) {
 		call, _ = p.invoke(t.Context(), "hello")
 		p.want("a call without", request(3, "hello"))
 		p.send(&pb.Frame{CallId: 3, Message: f.GetMessage(), Compressed: true, End: &pb.End{}})
-		call.wantErr("a compressed answer without a compressor", codes.Internal, OutcomeUnknown, "without a compressor")
+		call.wantErr("a compressed answer without a compressor", codes.Internal, OutcomeAnswered, "without a compressor")
 	})
 }
 

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 )
 
 // NameKey and NameBinKey are the metadata keys that carry the client's name. See
@@ -121,7 +123,14 @@ func (t *ServerStream) Err() error { return t.err }
 func (t *ServerStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
 
 // Recv implements Transport.
-func (t *ServerStream) Recv() (mem.Buffer, error) { return recvPacket(t.stream, &t.in) }
+func (t *ServerStream) Recv() (mem.Buffer, error) {
+	batch, err := recvPacket(t.stream, &t.in)
+	if status.Code(err) == codes.Canceled {
+		// All that gRPC says when a connection or a stream is cut off.
+		err = status.Error(codes.Unavailable, "the client's stream was cut off")
+	}
+	return batch, err
+}
 
 // Close implements Transport.
 func (t *ServerStream) Close(err error) {

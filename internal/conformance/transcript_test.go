@@ -165,7 +165,7 @@ func (s *opened) trailer() { s.tr.caller("trailer", s.Trailer()) }
 
 // finish receives all that comes, and then looks at header and trailer.
 func (s *opened) finish() {
-	for {
+	for range 1000 {
 		if _, ok := s.recv(); !ok {
 			break
 		}
