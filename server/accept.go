@@ -33,16 +33,11 @@ func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) e
 	if !ok {
 		p = &peer.Peer{}
 	}
-	t := tunnel.AcceptStream(stream)
 	remote := tunnel.Peer{Name: name, Session: rand.Text(), Protocol: "grpc", Addr: p.Addr}
-	if err := s.server.serve(ctx, t, remote, p); err != nil {
-		return err
-	}
-	<-t.Done()
-	return t.Err()
+	return s.server.serve(ctx, tunnel.AcceptStream(stream), remote, p)
 }
 
-// serve serves a session until it ends. An error is of the handshake.
+// serve serves a session until it ends, and returns why.
 func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Peer, p *peer.Peer) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -52,7 +47,7 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 	// The handshake takes more stack than waiting for the end does, and stacks
 	// are most of what an idle session costs: so it gets a goroutine of its own.
 	admitted := make(chan error, 1)
-	go func() { admitted <- s.handshake(ctx, t, session, p) }()
+	go func() { admitted <- s.handshake(t, session, p) }()
 	if err := <-admitted; err != nil {
 		return err
 	}
@@ -64,19 +59,16 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 	}
 	<-session.tunnel.Done()
 	s.farewell(ctx, session)
-	return nil
+	return session.tunnel.Err()
 }
 
 // handshake waits for the client's hello and admits its session.
-func (s *Server) handshake(ctx context.Context, t tunnel.Transport, session *Session, p *peer.Peer) (err error) {
+func (s *Server) handshake(t tunnel.Transport, session *Session, p *peer.Peer) (err error) {
 	cfg := s.opts.tunnel
 	cfg.Remote, cfg.Peer = session.peer, p
 	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
 	cfg.OnEnd = func() { s.reg.remove(session) }
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
-	if session.tunnel, err = tunnel.Accept(ctx, t, cfg); err != nil {
+	if session.tunnel, err = tunnel.Accept(s.closing, t, cfg); err != nil {
 		if s.closing.Err() != nil {
 			return unavailable(s.opts.reconnectAfter, closedReason)
 		}

@@ -32,6 +32,9 @@ func Parallel(n int) FanoutOption { return parallelOption(n) }
 // early, the calls under way have their context cancelled, and no further ones
 // are made; Fanout waits for those under way to return. When ctx ends, the
 // sessions that were not called yet are yielded with ctx's error.
+//
+// To show progress, collect the sessions first: slices.Collect(push.Sessions())
+// has a length, and slices.Values makes a sequence of it again.
 func Fanout[T any](ctx context.Context, sessions iter.Seq[*Session], call func(context.Context, *Session) (T, error), opts ...FanoutOption) iter.Seq2[*Session, Result[T]] {
 	o := fanoutOptions{parallel: defaultParallel}
 	for _, opt := range opts {

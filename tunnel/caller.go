@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +22,10 @@ import (
 // sendAhead is how many bytes of messages a call may have waiting before
 // SendMsg waits, as in grpc-go.
 const sendAhead = 64 << 10
+
+// maxMethod is the longest name of a method and its codec, in bytes: a frame must
+// fit in a batch.
+const maxMethod = 64 << 10
 
 // Invoke makes a unary call. It is grpc.ClientConnInterface's.
 func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
@@ -129,6 +134,12 @@ func (s *Session) enterCall(c *callerCall) error {
 
 // prepare collects the metadata of the request.
 func (c *callerCall) prepare() error {
+	switch n := len(c.method) + len(c.opts.subtype); {
+	case n > maxMethod:
+		return status.Errorf(codes.ResourceExhausted, "%sthe method's name has %d bytes, above the limit of %d", c.s.label(), n, maxMethod)
+	case !utf8.ValidString(c.method) || !utf8.ValidString(c.opts.subtype):
+		return status.Errorf(codes.Internal, "%sthe method's name %q is not valid UTF-8", c.s.label(), c.method+c.opts.subtype)
+	}
 	md, _ := metadata.FromOutgoingContext(c.ctx)
 	if err := checkMetadata(md); err != nil {
 		return status.Error(codes.Internal, err.Error())
@@ -168,7 +179,7 @@ func (c *callerCall) SendMsg(m any) error {
 	}
 	e, err := c.opts.encode(m, c.opts.maxSend)
 	if err != nil {
-		return c.finish(err, OutcomeNotSent)
+		return c.finish(err, OutcomeUnknown)
 	}
 	it := item{message: e.data, compressed: e.compressed}
 	if !c.begun {
@@ -375,16 +386,20 @@ func (c *callerCall) put(f *wire.Frame, batch mem.Buffer) error {
 			return err
 		}
 		if bad != nil {
-			c.in.close(bad)
+			c.in.fail(bad)
+			c.wakeHeader()
+		} else {
+			c.header = md
+			c.headerKnown()
 		}
-		c.header = md
-		c.headerKnown()
 	}
 	if f.Parts&wire.PartMessage != 0 {
 		if err := c.in.putMessage(f, batch); err != nil {
 			return err
 		}
-		c.headerKnown()
+		if c.in.closed == nil {
+			c.headerKnown()
+		}
 	}
 	if f.Parts&wire.PartEnd != 0 {
 		return c.putEnd(f)

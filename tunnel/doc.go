@@ -1,7 +1,6 @@
-// Package tunnel runs one session: many gRPC calls, in both senses of the
-// stubs that exist, over one ordered transport. It knows no roles beyond who
-// dialled, no names and no networks; package server and package client give it
-// those.
+// Package tunnel runs one session: many gRPC calls over one ordered transport,
+// with the stubs and handlers that generated code has. It knows no roles beyond
+// who dialled, and no networks; package server and package client give it those.
 //
 // The words of the project, used everywhere in this sense:
 //
@@ -24,13 +23,13 @@
 // block does a goroutine take over, for as long as it takes. So a dead network
 // holds up no caller beyond its deadline.
 //
-// Three mutexes guard all shared state: Session.mu the table of calls,
-// outbox.mu all that waits to be sent, inbox.mu what one call has received.
-// They are never held across a send, a receive or a user's code. Order, where
-// two are held: Session.mu before outbox.mu; inbox.mu alone.
+// Three mutexes guard the shared state: outbox.mu all that waits to be sent,
+// table.mu which calls there are, inbox.mu what one call has received. They are
+// never held across a send, a receive or a user's code. table.mu may be taken
+// while another is held; otherwise they are held one at a time.
 //
 // The files follow that: session*.go the session and its life, outbox.go and
 // transit.go the sending side, inbox.go and window.go the receiving side,
-// caller*.go and handler*.go the two ends of a call, transport*.go what carries
-// batches. The frames themselves are in internal/wire.
+// caller.go and handler.go the two ends of a call, transport.go, stream.go and
+// pipe.go what carries batches. The frames themselves are in internal/wire.
 package tunnel

@@ -362,7 +362,11 @@ func (c *handlerCall) setHeader(md metadata.MD, bad error, send bool) error {
 	}
 	c.in.mu.Lock()
 	if c.headerSent {
+		ended := c.answered && send
 		c.in.mu.Unlock()
+		if ended {
+			return status.Error(codes.Canceled, context.Canceled.Error())
+		}
 		return status.Error(codes.Internal, "transport: SendHeader called multiple times")
 	}
 	header := metadata.Join(c.header, sendableMetadata(md))

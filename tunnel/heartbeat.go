@@ -93,7 +93,7 @@ func listen(silent, interval time.Duration) (ping, dead bool, next time.Duration
 
 // pong notes the answer to a ping.
 func (h *heartbeat) pong(v uint64) {
-	if sent := h.pinged.Swap(0); sent > 0 && uint64(sent) == v { //nolint:gosec // positive
+	if sent := h.pinged.Load(); sent > 0 && uint64(sent) == v && h.pinged.CompareAndSwap(sent, 0) { //nolint:gosec // positive
 		h.roundTrip.Store(int64(h.now()) - sent)
 	}
 }

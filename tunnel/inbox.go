@@ -234,7 +234,7 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 	return nil, grant
 }
 
-// fail ends the receiving half because the next piece can't be taken. in.mu is
+// fail ends the receiving half because what has come can't be taken. in.mu is
 // held.
 func (in *inbox) fail(err error) {
 	in.free()

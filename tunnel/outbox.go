@@ -21,7 +21,7 @@ const (
 	// ackEvery is how many received bytes are confirmed without being asked.
 	ackEvery = 64 << 10
 	// ackSize is no less than the size of the frame that confirms.
-	ackSize = 16
+	ackSize = 14
 	// maxControl is how many bytes of control frames may wait. Only a peer that
 	// makes this end talk and does not listen gets there.
 	maxControl = 256 << 10
@@ -485,7 +485,10 @@ func (o *outbox) build() mem.Buffer {
 // nextSize is no less than what appendNext will append.
 func (c *outbound) nextSize() int {
 	it := c.items.front()
-	n := wire.FrameOverhead + len(it.pre) + len(it.post)
+	n := wire.FrameOverhead + len(it.post)
+	if c.off == 0 {
+		n += len(it.pre)
+	}
 	if it.message != nil {
 		piece, _ := c.win.next(it.message.Len()-c.off, c.off == 0)
 		n += piece

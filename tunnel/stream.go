@@ -98,32 +98,20 @@ func (t *clientStream) Peer() (*peer.Peer, bool) { return peer.FromContext(t.str
 
 func (t *clientStream) InlineBytes() int { return streamBytes }
 
-// ServerStream is the accepting end of a gRPC stream. The gRPC handler of the
-// stream waits for Done, and returns Err.
-type ServerStream struct {
+// serverStream is the accepting end of a gRPC stream.
+type serverStream struct {
 	stream grpc.ServerStream
 	in     packet // what Recv receives into
-	once   sync.Once
-	done   chan struct{}
-	err    error
 }
 
-// AcceptStream makes a transport of a stream that a gRPC server has accepted.
-func AcceptStream(stream grpc.ServerStream) *ServerStream {
-	return &ServerStream{stream: stream, done: make(chan struct{})}
-}
+// AcceptStream makes a transport of a stream that a gRPC server has accepted. The
+// stream's handler must wait for the end of the session and return Session.Err:
+// that is what closes the transport.
+func AcceptStream(stream grpc.ServerStream) Transport { return &serverStream{stream: stream} }
 
-// Done returns a channel that is closed when the transport is.
-func (t *ServerStream) Done() <-chan struct{} { return t.done }
+func (t *serverStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
 
-// Err returns what the transport was closed with. It may be called after Done.
-func (t *ServerStream) Err() error { return t.err }
-
-// Send implements Transport.
-func (t *ServerStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
-
-// Recv implements Transport.
-func (t *ServerStream) Recv() (mem.Buffer, error) {
+func (t *serverStream) Recv() (mem.Buffer, error) {
 	batch, err := recvPacket(t.stream, &t.in)
 	if status.Code(err) == codes.Canceled {
 		// All that gRPC says when a connection or a stream is cut off.
@@ -132,13 +120,6 @@ func (t *ServerStream) Recv() (mem.Buffer, error) {
 	return batch, err
 }
 
-// Close implements Transport.
-func (t *ServerStream) Close(err error) {
-	t.once.Do(func() {
-		t.err = err
-		close(t.done)
-	})
-}
+func (t *serverStream) Close(error) {}
 
-// InlineBytes implements Transport.
-func (t *ServerStream) InlineBytes() int { return streamBytes }
+func (t *serverStream) InlineBytes() int { return streamBytes }

@@ -50,7 +50,6 @@ const (
 )
 
 func (t *table) init(server bool) {
-	t.calls = make(map[uint64]call)
 	t.next = 2
 	if server {
 		t.next = 1
@@ -64,7 +63,7 @@ func (t *table) begin(c *outbound) {
 	c.id = t.next
 	t.next += 2
 	if !t.ended {
-		t.calls[c.id] = c.owner
+		t.enlist(c.id, c.owner)
 	}
 }
 
@@ -90,8 +89,16 @@ func (t *table) enter(id uint64, c call) bool {
 	if t.ended {
 		return false
 	}
-	t.calls[id] = c
+	t.enlist(id, c)
 	return true
+}
+
+// enlist makes a call findable. t.mu is held.
+func (t *table) enlist(id uint64, c call) {
+	if t.calls == nil {
+		t.calls = make(map[uint64]call)
+	}
+	t.calls[id] = c
 }
 
 // remove forgets a call that both ends know to be over.

@@ -134,7 +134,9 @@ func receive(stream receiver) (string, error) {
 // invoke makes a unary call beside the test; reply is set when it is over.
 func (p *scriptedPeer) invoke(ctx context.Context, request string, opts ...grpc.CallOption) (call *async, reply *wrapperspb.BytesValue) {
 	reply = &wrapperspb.BytesValue{}
-	return start(p.t, func() error { return p.session.Invoke(ctx, unaryMethod, text(request), reply, opts...) }), reply
+	call = start(p.t, func() error { return p.session.Invoke(ctx, unaryMethod, text(request), reply, opts...) })
+	p.read() // calls get their ids in order
+	return call, reply
 }
 
 // stream begins a streaming call.

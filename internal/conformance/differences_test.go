@@ -13,6 +13,18 @@ var (
 		what: "metadata keys with capital letters are sent in lower case; grpc-go fails the call",
 		why:  "nobody outside of package metadata can see the keys as they were set",
 	}
+	cancelDrops = &difference{
+		what: "once the caller's context has ended RecvMsg returns its error; in grpc-go it first returns what had come before",
+		why:  "a caller that leaves reads no more as a rule, and what it holds is for the other calls of the session",
+	}
+	sendAfterEnd = &difference{
+		what: "once SendMsg has failed because it was called after CloseSend, RecvMsg returns that error; in grpc-go it does not if the handler has ended the call",
+		why:  "a call has one error, which is the one that OnFinish is told",
+	}
+	rawMessages = &difference{
+		what: "a status message that is not UTF-8 arrives as it was; grpc-go replaces its bad bytes, and drops the details",
+		why:  "a tunnel carries messages as bytes, so there is no need to change them",
+	}
 	badHeaders = &difference{
 		what: "grpc.SetHeader and grpc.SendHeader refuse a header that can't be sent, as a stream's methods do; grpc-go fails the call",
 		why:  "in grpc-go it is the caller's HTTP/2 that notices",

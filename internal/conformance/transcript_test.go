@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // transcript is what a caller and a handler see, each in its own order.
@@ -31,7 +32,7 @@ type event struct {
 type failure struct {
 	Code    string
 	Message string
-	Details []any
+	Details []*anypb.Any
 }
 
 func (tr *transcript) caller(what string, result any) {
@@ -78,7 +79,7 @@ func seenError(err error) any {
 	if want := fmt.Sprintf("rpc error: code = %s desc = %s", st.Code(), st.Message()); err.Error() != want {
 		return fmt.Sprintf("the error's text is %q, not %q", err.Error(), want)
 	}
-	return failure{Code: st.Code().String(), Message: st.Message(), Details: st.Details()}
+	return failure{Code: st.Code().String(), Message: st.Message(), Details: st.Proto().GetDetails()}
 }
 
 // seenBytes shows long messages by their hash.
@@ -107,7 +108,9 @@ func (c *call) invoke(ctx context.Context, method string, in any, opts ...grpc.C
 	out := &message{}
 	opts = append([]grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}, opts...)
 	err := c.cc.Invoke(ctx, method, in, out, opts...)
-	c.tr.caller("reply", out)
+	if err == nil {
+		c.tr.caller("reply", out)
+	}
 	c.tr.caller("header", header)
 	c.tr.caller("trailer", trailer)
 	c.tr.caller("status", err)

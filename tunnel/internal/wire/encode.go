@@ -25,8 +25,8 @@ type Piece struct {
 	Blocked    bool
 }
 
-// FrameOverhead is more than what AppendCallFrame adds to the bytes it is given.
-const FrameOverhead = 48
+// FrameOverhead is the most that AppendCallFrame adds to the bytes it is given.
+const FrameOverhead = 34
 
 // AppendCallFrame appends to a batch one frame about a call: the encoded parts
 // in pre, then the piece unless it is nil, then the encoded parts in post.
