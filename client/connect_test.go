@@ -23,7 +23,7 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 func (token) RequireTransportSecurity() bool { return false }
 
 // connectMetadata returns the metadata of the stream that a client opens.
-func connectMetadata(t *testing.T, ctx context.Context, name string, opts ...client.Option) metadata.MD { //nolint:revive // t goes first
+func connectMetadata(t *testing.T, ctx context.Context, name string, opts ...client.Option) metadata.MD {
 	t.Helper()
 	got := make(chan metadata.MD, 1)
 	cc := play(t, func(n int, s stream) error {
@@ -35,7 +35,7 @@ func connectMetadata(t *testing.T, ctx context.Context, name string, opts ...cli
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		client.New(cc, name, opts...).Serve(ctx) //nolint:errcheck // cancelled below
+		client.New(cc, name, opts...).Serve(ctx)
 	}()
 	defer func() {
 		cancel()

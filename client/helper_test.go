@@ -73,7 +73,7 @@ func connection(t *testing.T, dial func(context.Context, string) (net.Conn, erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cc.Close() }) //nolint:errcheck // nothing to do about it
+	t.Cleanup(func() { cc.Close() })
 	return cc
 }
 

@@ -77,7 +77,7 @@ func (r *run) serve() error {
 			defer context.AfterFunc(r.c.patience, r.cancel)()
 			r.parting.Wait()
 			return nil
-		case err == errMoving: //nolint:errorlint // our own
+		case err == errMoving:
 			continue
 		case Permanent(err):
 			return err

@@ -24,8 +24,10 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	states := []state{
 		{"while it serves", serve, nil},
 		{"while it waits for a hello", func(_ int, s stream) error { return finish(s) }, nil},
-		{"while it waits before it tries again", func(int, stream) error { return status.Error(codes.Unavailable, "away") },
-			[]client.Option{client.WithBackoff(backoff.Config{BaseDelay: 1000 * time.Hour, MaxDelay: 1000 * time.Hour, Multiplier: 1})}},
+		{
+			"while it waits before it tries again", func(int, stream) error { return status.Error(codes.Unavailable, "away") },
+			[]client.Option{client.WithBackoff(backoff.Config{BaseDelay: 1000 * time.Hour, MaxDelay: 1000 * time.Hour, Multiplier: 1})},
+		},
 	}
 	for _, state := range states {
 		t.Run(state.why, func(t *testing.T) {
@@ -136,8 +138,11 @@ func TestConnectingTakesOnlySoLong(t *testing.T) {
 		want time.Duration
 		code codes.Code
 	}{
-		{"the connect timeout", func(_ int, s stream) error { return finish(s) },
-			[]client.Option{client.WithConnectTimeout(3 * time.Second)}, 3 * time.Second, codes.Unavailable},
+		{
+			"the connect timeout", func(_ int, s stream) error { return finish(s) },
+			[]client.Option{client.WithConnectTimeout(3 * time.Second)},
+			3 * time.Second, codes.Unavailable,
+		},
 		{"the handshake's", func(_ int, s stream) error { return finish(s) }, nil, 10 * time.Second, codes.DeadlineExceeded},
 	} {
 		t.Run(test.why, func(t *testing.T) {

@@ -103,7 +103,7 @@ func TestInterceptors(t *testing.T) {
 		if err := s.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		s.Recv() //nolint:errcheck // it has ended
+		s.Recv()
 		if want := []string{"s1" + name + "FullDuplexCall", "s2" + name + "FullDuplexCall", "s3" + name + "FullDuplexCall"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

@@ -88,9 +88,9 @@ func TestACallThatWasNeverSentIsTriedOnceMore(t *testing.T) {
 			_, err := ask(ctx, push.Client("c1"), grpc.OnFinish(func(error) { finished.Add(1) }))
 			return err
 		}
-		go call() //nolint:errcheck // cancelled in the end
+		go call()
 		<-began
-		go call() //nolint:errcheck // cancelled in the end
+		go call()
 		<-began
 		want := []string{ids[0], ids[0], ids[1]}
 		wantSame(t, "picks", picked, want)
@@ -166,7 +166,7 @@ func TestOnFinishRunsOnce(t *testing.T) {
 			got = nil
 		}
 
-		ask(t.Context(), push.Client("c1"), finish) //nolint:errcheck // counted
+		ask(t.Context(), push.Client("c1"), finish)
 		want("a name without session", codes.Unavailable)
 
 		push.Connect(t, "c1", (&service{
@@ -182,14 +182,14 @@ func TestOnFinishRunsOnce(t *testing.T) {
 			},
 		}).register)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		ask(ctx, push.Client("c1"), finish) //nolint:errcheck // counted
+		ask(ctx, push.Client("c1"), finish)
 		want("a call that takes too long", codes.DeadlineExceeded)
 
-		ask(ctx, push.Client("c1"), finish) //nolint:errcheck // counted
+		ask(ctx, push.Client("c1"), finish)
 		want("a context that has ended", codes.DeadlineExceeded)
 		cancel()
 
-		ask(t.Context(), push.Client("c1"), finish, grpc.CallAuthority("x")) //nolint:errcheck // counted
+		ask(t.Context(), push.Client("c1"), finish, grpc.CallAuthority("x"))
 		want("an option that is refused", codes.Unimplemented)
 
 		stream, err := testgrpc.NewTestServiceClient(push.Client("c1")).FullDuplexCall(t.Context(), finish, finish)

@@ -51,7 +51,7 @@ func TestADepartedNameLeavesNothingBehind(t *testing.T) {
 		count = 5_000
 	}
 	s := New()
-	defer s.Close() //nolint:errcheck // always nil
+	defer s.Close()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	visit := func(from, to int) {
@@ -62,8 +62,8 @@ func TestADepartedNameLeavesNothingBehind(t *testing.T) {
 				for i := from + w; i < to; i += workers {
 					name := fmt.Sprintf("client-%d", i)
 					comeAndGo(t, s, name)
-					s.Client(name).Invoke(t.Context(), "/s/m", nil, nil) //nolint:errcheck // nobody is there
-					s.reg.wait(ended, "somebody like "+name, nil)        // nor there
+					s.Client(name).Invoke(t.Context(), "/s/m", nil, nil)
+					s.reg.wait(ended, "somebody like "+name, nil) // nor there
 				}
 			})
 		}

@@ -40,10 +40,10 @@ func TestAHandshakeTakesOnlySoLong(t *testing.T) {
 // nobody's place.
 func TestAStreamWithoutAHelloIsNoSession(t *testing.T) {
 	for why, leave := range map[string]func(*raw){
-		"it ends in order": func(r *raw) { r.stream.CloseSend() }, //nolint:errcheck // always nil
+		"it ends in order": func(r *raw) { r.stream.CloseSend() },
 		"it sends an empty batch and ends": func(r *raw) {
 			r.send()
-			r.stream.CloseSend() //nolint:errcheck // always nil
+			r.stream.CloseSend()
 		},
 		"it sends something else": func(r *raw) { r.send(&pb.Frame{Ping: 1}) },
 		"it says close":           func(r *raw) { r.send(&pb.Frame{Close: &pb.Status{Code: 13}}) },

@@ -18,7 +18,7 @@ import (
 func TestInterceptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
-		note := func(label string, ctx context.Context, cc *grpc.ClientConn) { //nolint:revive // the label reads better first
+		note := func(label string, ctx context.Context, cc *grpc.ClientConn) {
 			name, ok := server.TargetFromContext(ctx)
 			if !ok || cc != nil {
 				t.Errorf("got the target %q, %v and the connection %v, want a target and nil", name, ok, cc)

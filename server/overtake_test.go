@@ -96,8 +96,8 @@ func serveWith(t *testing.T, push *server.Server, opts ...grpc.ServerOption) *gr
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cc.Close()   //nolint:errcheck // nothing to do about it
-		push.Close() //nolint:errcheck // always nil
+		cc.Close()
+		push.Close()
 		g.Stop()
 		<-served
 	})

@@ -78,9 +78,9 @@ func StickyBy(key func(Pick) (string, bool)) Picker {
 		var most uint64
 		for _, s := range p.Sessions {
 			h := fnv.New64a()
-			h.Write([]byte(s.ID())) //nolint:errcheck // never fails
-			h.Write([]byte{0})      //nolint:errcheck // never fails
-			h.Write([]byte(k))      //nolint:errcheck // never fails
+			h.Write([]byte(s.ID()))
+			h.Write([]byte{0})
+			h.Write([]byte(k))
 			if weight := mix(h.Sum64()); best == nil || weight > most {
 				best, most = s, weight
 			}

@@ -60,7 +60,7 @@ func TestLeastInFlightTakesTheIdlest(t *testing.T) {
 		defer cancel()
 		call := func() {
 			t.Helper()
-			go ask(ctx, push.Client("c1")) //nolint:errcheck // cancelled in the end
+			go ask(ctx, push.Client("c1"))
 			<-began
 		}
 		inFlight := func(want ...int) {
@@ -79,7 +79,7 @@ func TestLeastInFlightTakesTheIdlest(t *testing.T) {
 		call()
 		inFlight(1, 1, 1)
 		for range 2 {
-			go ask(ctx, sessions[0]) //nolint:errcheck // cancelled in the end
+			go ask(ctx, sessions[0])
 			<-began
 		}
 		inFlight(3, 1, 1)

@@ -174,7 +174,7 @@ func TestWaitForReadyDoesNotWaitForRoom(t *testing.T) {
 		push.Connect(t, "c1", hangs(began), client.WithMaxConcurrentCalls(1))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go ask(ctx, push.Client("c1")) //nolint:errcheck // cancelled in the end
+		go ask(ctx, push.Client("c1"))
 		<-began
 		_, err := ask(t.Context(), push.Client("c1"), patient)
 		wantCode(t, err, codes.ResourceExhausted)

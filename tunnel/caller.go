@@ -49,7 +49,9 @@ func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 		return nil, err
 	}
 	c.in.mu.Lock()
-	c.stop = context.AfterFunc(ctx, func() { c.finish(status.FromContextError(ctx.Err()).Err(), OutcomeUnknown) })
+	c.stop = context.AfterFunc(ctx, func() {
+		_ = c.finish(status.FromContextError(ctx.Err()).Err(), OutcomeUnknown) // RecvMsg returns it
+	})
 	c.in.mu.Unlock()
 	if err := c.prepare(); err != nil {
 		return nil, c.finish(err, OutcomeNotSent)
@@ -82,6 +84,7 @@ type callerCall struct {
 	stop       func() bool        // stops waiting for the end of ctx; nil if nothing waits
 	own        context.Context    //nolint:containedctx // what Context returns; made on demand
 	cancel     context.CancelFunc // of own
+	told       bool               // own has ended
 
 	md, creds metadata.MD // what is sent with the head
 
@@ -190,7 +193,7 @@ func (c *callerCall) SendMsg(m any) error {
 		c.sentAll = true
 	} else {
 		c.s.out.wait(c.ctx, &c.out, sendAhead)
-		if c.isOver() {
+		if c.isOver() || c.ctx.Err() != nil {
 			e.data.Free()
 			return io.EOF
 		}
@@ -302,7 +305,7 @@ func (c *callerCall) Context() context.Context {
 	defer c.in.mu.Unlock()
 	if c.own == nil {
 		c.own, c.cancel = context.WithCancel(peer.NewContext(c.ctx, c.s.cfg.Peer))
-		if c.finished.Load() {
+		if c.told {
 			c.cancel()
 		}
 	}
@@ -515,14 +518,15 @@ func (c *callerCall) end(err error, outcome Outcome) {
 
 // tell tells the user's code that the call has ended. It may use the call.
 func (c *callerCall) tell() {
+	for _, f := range c.opts.onFinish {
+		f(c.result)
+	}
 	c.in.mu.Lock()
+	c.told = true
 	cancel := c.cancel
 	c.in.mu.Unlock()
 	if cancel != nil {
 		cancel()
-	}
-	for _, f := range c.opts.onFinish {
-		f(c.result)
 	}
 }
 
@@ -531,7 +535,7 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	if err == nil || over {
 		return err
 	}
-	if e, ok := err.(*Error); ok { //nolint:errorlint // our own errors are not wrapped here
+	if e, ok := err.(*Error); ok {
 		if begun || e.outcome != OutcomeUnknown {
 			return err
 		}

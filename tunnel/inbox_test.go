@@ -290,7 +290,7 @@ func TestInboxTakeWaits(t *testing.T) {
 	for name, done := range map[string]bool{"with a context that can end": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx := context.Background() //nolint:usetesting // one that never ends
+				ctx := context.Background()
 				cancel := func() {}
 				if done {
 					ctx, cancel = context.WithCancel(t.Context())

@@ -197,13 +197,13 @@ func (f *format) decode(data mem.BufferSlice, compressed bool, limit int, m any,
 
 func decompress(data mem.BufferSlice, c encoding.Compressor, limit int) (mem.BufferSlice, error) {
 	r := data.Reader()
-	defer r.Close() //nolint:errcheck // a reader of memory
+	defer r.Close()
 	plain, err := c.Decompress(r)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the message: %v", err)
 	}
 	if closer, ok := plain.(io.Closer); ok {
-		defer closer.Close() //nolint:errcheck // it has been read
+		defer closer.Close()
 	}
 	bound := int64(limit)
 	if bound < math.MaxInt64 {

@@ -382,7 +382,7 @@ func (o *outbox) flush(yield bool) {
 	o.mu.Unlock()
 	go func() {
 		o.mu.Lock()
-		for o.sendBatch() { //nolint:revive // the work is in the condition
+		for o.sendBatch() {
 		}
 		o.mu.Unlock()
 	}()
@@ -454,7 +454,8 @@ func (o *outbox) build() mem.Buffer {
 		}
 	}
 	buf := pool.Get(size)
-	b := append((*buf)[:0], o.control...)
+	b := (*buf)[:0]
+	b = append(b, o.control...)
 	o.control = o.control[:0]
 	if n := o.received.Load(); n > o.acked {
 		o.acked = n

@@ -10,16 +10,17 @@ import (
 type Outcome uint8
 
 const (
-	// OutcomeAnswered: the peer's handler ran and this is its answer, or the call
-	// failed for a reason of this end's that is not about the peer.
+	// OutcomeAnswered means that the peer's handler ran and this is its answer, or
+	// that the call failed for a reason of this end's that is not about the peer.
 	OutcomeAnswered Outcome = iota
-	// OutcomeNotSent: no byte of the call has left this end. It is safe to try it
-	// elsewhere.
+	// OutcomeNotSent means that no byte of the call has left this end. It is safe to
+	// try it elsewhere.
 	OutcomeNotSent
-	// OutcomeRefused: the peer got the call and ended it before its handler ran.
-	// It is safe to try it elsewhere.
+	// OutcomeRefused means that the peer got the call and ended it before its handler
+	// ran. It is safe to try it elsewhere.
 	OutcomeRefused
-	// OutcomeUnknown: the call was sent, and nobody knows whether its handler ran.
+	// OutcomeUnknown means that the call was sent, and nobody knows whether its
+	// handler ran.
 	OutcomeUnknown
 )
 

@@ -158,7 +158,7 @@ func (p *scriptedPeer) send(frames ...*pb.Frame) {
 // not matter whether the session has ended.
 func (p *scriptedPeer) sendBytes(b []byte) {
 	p.sent += uint64(len(b))
-	p.end.Send(mem.SliceBuffer(b)) //nolint:errcheck // the session may be over
+	p.end.Send(mem.SliceBuffer(b))
 	p.read()
 }
 

@@ -93,7 +93,7 @@ func (s *Session) readGoAway(g *pb.GoAway) {
 
 // partFrame encodes a frame of one rare part.
 func partFrame(appendPart func(b, encoded []byte) []byte, m proto.Message) []byte {
-	encoded, _ := proto.Marshal(m) //nolint:errcheck // these messages have nothing that can't be encoded
+	encoded, _ := proto.Marshal(m)
 	return wire.AppendSessionFrame(nil, appendPart(nil, encoded))
 }
 

@@ -178,7 +178,7 @@ func TestLeaveEndsWithItsContext(t *testing.T) {
 				p.send(&pb.Frame{Done: true})
 			}
 			cancel()
-			if err := leave.wait("leaving"); err != context.Canceled { //nolint:errorlint // as documented
+			if err := leave.wait("leaving"); err != context.Canceled {
 				t.Errorf("got the error %v, want %v", err, context.Canceled)
 			}
 			p.wantIdle("the session goes on")

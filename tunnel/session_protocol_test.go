@@ -142,18 +142,18 @@ func TestHandlerViolations(t *testing.T) {
 	for _, v := range append(callViolations(), handlerViolations()...) {
 		t.Run(v.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var ended error
+				ended := make(chan error, 2)
 				p := dialled(t, Config{Services: testService{stream: func(stream grpc.ServerStream) error {
 					<-stream.Context().Done()
-					ended = stream.Context().Err()
-					stream.SendMsg(text("too late")) //nolint:errcheck // that is tested elsewhere
+					ended <- stream.Context().Err()
+					stream.SendMsg(text("too late"))
 					return nil
 				}}.services()})
 				p.send(begin(1, bidiMethod))
 				p.run(v)
 				p.wantClosed(codes.InvalidArgument, v.text)
-				if ended != context.Canceled { //nolint:errorlint // as gRPC has it
-					t.Errorf("got the handler's context ended with %v, want %v", ended, context.Canceled)
+				if err := <-ended; err != context.Canceled {
+					t.Errorf("got the handler's context ended with %v, want %v", err, context.Canceled)
 				}
 			})
 		})

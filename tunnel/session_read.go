@@ -53,7 +53,7 @@ func (s *Session) read() {
 var frames = sync.Pool{New: func() any { return new(wire.Frame) }}
 
 func (s *Session) readBatch(batch mem.Buffer) error {
-	f := frames.Get().(*wire.Frame) //nolint:errcheck,forcetypeassert // it holds nothing else
+	f := frames.Get().(*wire.Frame)
 	defer frames.Put(f)
 	rest := batch.ReadOnlyData()
 	for {

@@ -73,7 +73,7 @@ func (s testService) services() *Services {
 	services.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "test.Test",
 		HandlerType: (*any)(nil),
-		Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // as generated
+		Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
 			request := &wrapperspb.BytesValue{}
 			if err := dec(request); err != nil {
 				return nil, err

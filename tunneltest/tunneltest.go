@@ -95,6 +95,6 @@ func (s *Server) Dial(tb testing.TB) *grpc.ClientConn {
 	if err != nil {
 		tb.Fatalf("tunneltest: %v", err)
 	}
-	tb.Cleanup(func() { cc.Close() }) //nolint:errcheck // nothing to do about it
+	tb.Cleanup(func() { cc.Close() })
 	return cc
 }

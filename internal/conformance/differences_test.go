@@ -13,6 +13,14 @@ var (
 		what: "metadata keys with capital letters are sent in lower case; grpc-go fails the call",
 		why:  "nobody outside of package metadata can see the keys as they were set",
 	}
+	oneFrame = &difference{
+		what: "the handler of a call with one request starts when the request comes; in grpc-go it starts when the caller opens the call",
+		why:  "head and request travel in one frame; a call whose request can't be sent never begins",
+	}
+	unknownCodecs = &difference{
+		what: "a call with a codec that the handler's end does not have fails with UNIMPLEMENTED before the handler runs; grpc-go takes it for proto and logs a warning",
+		why:  "one codec's bytes may pass for another's; grpc-go says that it will refuse such calls, too",
+	}
 	cancelDrops = &difference{
 		what: "once the caller's context has ended RecvMsg returns its error; in grpc-go it first returns what had come before",
 		why:  "a caller that leaves reads no more as a rule, and what it holds is for the other calls of the session",

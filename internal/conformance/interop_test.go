@@ -10,7 +10,6 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // the compressor of these tests
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 )
 
@@ -46,7 +45,7 @@ var interopCases = map[string]func(context.Context, testgrpc.TestServiceClient, 
 // interopServer is gRPC's own, with the id that DoPickFirstUnary asks for.
 type interopServer struct{ testgrpc.TestServiceServer }
 
-func (s interopServer) UnaryCall(ctx context.Context, in *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+func (s interopServer) UnaryCall(ctx context.Context, in *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
 	out, err := s.TestServiceServer.UnaryCall(ctx, in)
 	if in.GetFillServerId() && err == nil {
 		out.ServerId = "the only one"

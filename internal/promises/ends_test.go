@@ -113,7 +113,7 @@ func makeCall(ctx context.Context, stub testgrpc.TestServiceClient, kind int, e 
 					return
 				}
 			}
-			s.CloseSend() //nolint:errcheck // always nil
+			s.CloseSend()
 		}
 		if kind == 4 {
 			sending.Go(send)
@@ -158,13 +158,13 @@ func TestEveryCallEndsOnceAndOnTime(t *testing.T) {
 				s.Close("enough")
 			}
 		}, nil, fault},
-		{"the server is closed", func(w *world) { w.Close() }, nil, fault}, //nolint:errcheck // always nil
+		{"the server is closed", func(w *world) { w.Close() }, nil, fault},
 	} {
 		t.Run(test.why, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, faultnet.Config{Latency: latency, Bandwidth: 20 << 20}, append(test.opts, server.WithHeartbeat(heartbeat))...)
+				w := newWorld(t, faultnet.Config{Latency: latency, Bandwidth: 2 << 20}, append(test.opts, server.WithHeartbeat(heartbeat))...)
 				if len(test.opts) > 0 {
-					w = newWorld(t, faultnet.Config{Latency: latency, Bandwidth: 20 << 20}, test.opts...)
+					w = newWorld(t, faultnet.Config{Latency: latency, Bandwidth: 2 << 20}, test.opts...)
 				}
 				w.connect(t, "c1", moody(1))
 				rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test

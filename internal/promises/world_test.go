@@ -38,7 +38,7 @@ func newWorld(t *testing.T, path faultnet.Config, opts ...server.Option) *world 
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(listener) }()
 	t.Cleanup(func() {
-		w.Close() //nolint:errcheck // always nil
+		w.Close()
 		g.Stop()
 		if err := <-served; err != nil {
 			t.Errorf("the gRPC server: %v", err)
@@ -57,7 +57,7 @@ func (w *world) dial(t *testing.T) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cc.Close() }) //nolint:errcheck // nothing to do about it
+	t.Cleanup(func() { cc.Close() })
 	return cc
 }
 
@@ -102,7 +102,7 @@ func (w *world) start(t *testing.T, cc grpc.ClientConnInterface, name string, s 
 	ctx, m.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(m.stopped)
-		m.Serve(ctx) //nolint:errcheck // the tests look at its sessions
+		m.Serve(ctx)
 	}()
 	t.Cleanup(func() {
 		m.stop()

@@ -24,9 +24,15 @@ func seedFrames() []*pb.Frame {
 		},
 		{CallId: 1, Header: md, Message: []byte("ho"), End: &pb.End{Status: st, Trailer: md, Refused: true}},
 		{CallId: 3, Message: []byte("part"), MessageSize: 9, Compressed: true, Blocked: true},
-		{CallId: 3, Window: 32768}, {CallId: 3, Cancel: true},
-		{Ping: 7}, {Pong: 7}, {Received: 70000}, {Done: true}, {Critical: true},
-		{GoAway: &pb.GoAway{Reason: "bye", ReconnectAfterMs: 3}}, {Close: st},
+		{CallId: 3, Window: 32768},
+		{CallId: 3, Cancel: true},
+		{Ping: 7},
+		{Pong: 7},
+		{Received: 70000},
+		{Done: true},
+		{Critical: true},
+		{GoAway: &pb.GoAway{Reason: "bye", ReconnectAfterMs: 3}},
+		{Close: st},
 	}
 }
 
