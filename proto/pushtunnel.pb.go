@@ -128,7 +128,8 @@ type Frame struct {
 	// no answer is sent, or if it has been sent already it is ignored.
 	Cancel bool `protobuf:"varint,10,opt,name=cancel,proto3" json:"cancel,omitempty"`
 	// window lets the peer send this many more bytes of messages on this call.
-	// See Hello.call_window.
+	// See Hello.call_window. A window of more than 2,147,483,647 bytes in all is a
+	// protocol error.
 	Window uint64 `protobuf:"varint,11,opt,name=window,proto3" json:"window,omitempty"`
 	// hello is the first frame of each direction, and only that.
 	Hello *Hello `protobuf:"bytes,12,opt,name=hello,proto3" json:"hello,omitempty"`
@@ -352,7 +353,8 @@ type Hello struct {
 	// before it gets more by window. A message costs its size plus 64 bytes, the
 	// latter with its first piece, so that empty messages are not free; a piece
 	// may be sent while the window left is above 0 bytes and no smaller than the
-	// piece and its cost. Exceeding it is a protocol error. At least 1,024.
+	// piece and its cost. Exceeding it is a protocol error. At least 1,024; more
+	// than 1 GiB counts as 1 GiB.
 	CallWindow uint64 `protobuf:"varint,6,opt,name=call_window,json=callWindow,proto3" json:"call_window,omitempty"`
 	// max_metadata is how many bytes of metadata this end takes in one part: for
 	// each pair the size of key and value plus 32, and for End also message and
@@ -594,7 +596,8 @@ func (x *Metadata) GetPairs() []*Pair {
 
 // Pair is one metadata value. Keys are lower case: letters, digits, "-", "_"
 // and ".". Values are bytes; those of keys that do not end in "-bin" are
-// printable ASCII. Values of "-bin" keys are raw here, not base64.
+// printable ASCII. Values of "-bin" keys are raw here, not base64. A call whose
+// metadata break this rule fails, alone.
 type Pair struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`

@@ -46,9 +46,10 @@ type PushTunnelClient interface {
 	// Exactly one of the two is sent, with one value. A name is 1 to 255 bytes
 	// of valid UTF-8 without control characters.
 	//
-	// The client sends a batch that begins with a Hello, and nothing more until
+	// The client sends a batch that holds only its Hello, and nothing more until
 	// it has the server's Hello. The server answers with its Hello as its first
-	// frame. From then on either end sends frames as it likes.
+	// frame. From then on either end sends frames as it likes. An end that will
+	// have none of it may send close in place of its Hello.
 	//
 	// A server that refuses the session, or ends it, does so with the status of
 	// this RPC. The client does not try again by itself after
@@ -97,9 +98,10 @@ type PushTunnelServer interface {
 	// Exactly one of the two is sent, with one value. A name is 1 to 255 bytes
 	// of valid UTF-8 without control characters.
 	//
-	// The client sends a batch that begins with a Hello, and nothing more until
+	// The client sends a batch that holds only its Hello, and nothing more until
 	// it has the server's Hello. The server answers with its Hello as its first
-	// frame. From then on either end sends frames as it likes.
+	// frame. From then on either end sends frames as it likes. An end that will
+	// have none of it may send close in place of its Hello.
 	//
 	// A server that refuses the session, or ends it, does so with the status of
 	// this RPC. The client does not try again by itself after

@@ -200,7 +200,7 @@ func (c *callerCall) SendMsg(m any) error {
 	}
 	sent := e.data.Len()
 	if !c.s.out.add(&c.out, it) {
-		c.in.drop(c.s.unavailable(OutcomeUnknown))
+		c.undelivered()
 		if !c.desc.ClientStreams {
 			return nil
 		}
@@ -218,12 +218,20 @@ func (c *callerCall) CloseSend() error {
 	c.sentAll = true
 	if !c.begun {
 		if !c.s.out.add(&c.out, item{pre: c.begin(), post: wire.HalfClose}) {
-			c.in.drop(c.s.unavailable(OutcomeNotSent))
+			c.undelivered()
 		}
 		return nil
 	}
 	c.s.out.finish(&c.out, wire.HalfClose)
 	return nil
+}
+
+// undelivered ends the call because the session takes nothing more of it, unless
+// it is over anyway.
+func (c *callerCall) undelivered() {
+	if !c.isOver() {
+		c.lost(c.s.unavailable(OutcomeUnknown))
+	}
 }
 
 // isOver reports whether the peer or finish has ended the call.
@@ -273,10 +281,10 @@ func (c *callerCall) RecvMsg(m any) error {
 
 func (c *callerCall) recv(m any) error {
 	data, compressed, err := c.in.take(c.ctx, c)
-	c.stats.inResponse(c, err)
 	if err != nil {
 		return c.cause(err)
 	}
+	c.stats.inHeader(c)
 	size := data.Len()
 	plain, err := c.opts.decode(data, compressed, c.opts.maxRecv, m, codes.Internal)
 	if err != nil {
@@ -336,6 +344,7 @@ func (c *callerCall) Header() (metadata.MD, error) {
 	}
 	c.in.mu.Unlock()
 	if hasHeader {
+		c.stats.inHeader(c)
 		return header.Copy(), nil
 	}
 	if ended != io.EOF {
@@ -372,6 +381,7 @@ func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	c.in.mu.Unlock()
 	if err == nil && over {
 		c.s.table.remove(&c.out)
+		c.s.out.detach(&c.out) // a SendMsg that waits is in vain
 	}
 	return err
 }
@@ -491,7 +501,7 @@ func (c *callerCall) finish(err error, outcome Outcome) error {
 
 func (c *callerCall) end(err error, outcome Outcome) {
 	c.in.mu.Lock()
-	over, stop, trailer := c.over, c.stop, c.trailer
+	over, stop := c.over, c.stop
 	c.wakeHeader()
 	c.in.mu.Unlock()
 	if stop != nil {
@@ -511,7 +521,7 @@ func (c *callerCall) end(err error, outcome Outcome) {
 	if begun && !over {
 		c.s.table.abandon(&c.out, left+lateFrames*frameCost)
 	}
-	c.stats.end(c.result, trailer)
+	c.stats.endCaller(c, c.result)
 	c.report()
 	c.finished.Store(true)
 }
@@ -520,6 +530,9 @@ func (c *callerCall) end(err error, outcome Outcome) {
 func (c *callerCall) tell() {
 	for _, f := range c.opts.onFinish {
 		f(c.result)
+	}
+	if c.stop == nil {
+		return // a unary call has no Context method
 	}
 	c.in.mu.Lock()
 	c.told = true

@@ -223,9 +223,6 @@ func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) boo
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
 
-	if sends {
-		c.stats.outHeader(c.method.name, c.header)
-	}
 	it.post = c.tail(err, trailer)
 	sent := 0
 	if m.data != nil {
@@ -234,7 +231,12 @@ func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) boo
 	c.own.end(context.Canceled)
 	// Now, since what is under way may come as soon as the table forgets the call.
 	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
-	c.s.out.add(&c.out, it)
+	if !c.s.out.add(&c.out, it) || c.stats == nil {
+		return true
+	}
+	if sends {
+		c.stats.outHeader(c.method.name, c.header)
+	}
 	if m.data != nil {
 		c.stats.outPayload(reply, m.plain, sent)
 	}
@@ -315,9 +317,6 @@ func (c *handlerCall) SendMsg(m any) error {
 	sends := !c.headerSent
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
-	if sends {
-		c.stats.outHeader(c.method.name, c.header)
-	}
 	sent := e.data.Len()
 	c.s.out.wait(&c.own, &c.out, sendAhead)
 	if err := c.own.Err(); err != nil {
@@ -326,6 +325,9 @@ func (c *handlerCall) SendMsg(m any) error {
 	}
 	if !c.s.out.add(&c.out, it) {
 		return c.fail(status.Error(codes.Canceled, context.Canceled.Error()))
+	}
+	if sends {
+		c.stats.outHeader(c.method.name, c.header)
 	}
 	c.stats.outPayload(m, e.plain, sent)
 	return nil
@@ -384,8 +386,9 @@ func (c *handlerCall) setHeader(md metadata.MD, bad error, send bool) error {
 		if pre == nil {
 			pre = wire.AppendHeader(nil, nil)
 		}
-		c.s.out.add(&c.out, item{pre: pre})
-		c.stats.outHeader(c.method.name, header)
+		if c.s.out.add(&c.out, item{pre: pre}) {
+			c.stats.outHeader(c.method.name, header)
+		}
 	}
 	return nil
 }

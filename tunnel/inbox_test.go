@@ -19,16 +19,18 @@ import (
 )
 
 // countedPool makes batches and counts those that have not been freed.
-type countedPool struct{ out atomic.Int64 }
+type countedPool struct{ out, bytes atomic.Int64 }
 
 func (p *countedPool) Get(n int) *[]byte {
-	p.out.Add(1)
 	b := make([]byte, n, max(n, 2<<10)) // gRPC does not count smaller ones
+	p.out.Add(1)
+	p.bytes.Add(int64(cap(b)))
 	return &b
 }
 
 func (p *countedPool) Put(b *[]byte) {
 	p.out.Add(-1)
+	p.bytes.Add(-int64(cap(*b)))
 	clear((*b)[:cap(*b)]) // who reads it now reads nonsense
 }
 

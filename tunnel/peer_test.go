@@ -29,8 +29,9 @@ type scriptedPeer struct {
 	end       Transport
 	in        <-chan mem.Buffer // what the session has sent
 	session   *Session
-	transport *testTransport // the session's
-	mute      bool           // it confirms nothing
+	transport *testTransport  // the session's
+	mute      bool            // it confirms nothing
+	onFrame   func(*pb.Frame) // sees all that the session sends, if set
 
 	batches   [][]*pb.Frame // received and not yet wanted
 	sizes     []int         // of all batches with other frames than received
@@ -195,6 +196,9 @@ func (p *scriptedPeer) readBatch(b mem.Buffer) {
 	}
 	var frames []*pb.Frame
 	for _, f := range batch.GetFrames() {
+		if p.onFrame != nil {
+			p.onFrame(f)
+		}
 		if n := f.GetReceived(); n > 0 {
 			if n < p.confirmed || n > p.sent {
 				p.t.Errorf("got %d bytes confirmed, want no less than the %d before and no more than the %d sent", n, p.confirmed, p.sent)

@@ -240,9 +240,10 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// protocolError is how a session ends whose peer breaks the protocol.
+// protocolError is how a session ends whose peer breaks the protocol. It is not
+// among the codes that stop a client for good: one broken session should not.
 func protocolError(err error) error {
-	return status.Errorf(codes.InvalidArgument, "pushtunnel: protocol error: %v", err)
+	return status.Errorf(codes.Internal, "pushtunnel: protocol error: %v", err)
 }
 
 var (

@@ -31,7 +31,7 @@ func TestPingFlood(t *testing.T) {
 				ping(p, i+1)
 			}
 			p.send(&pb.Frame{Ping: 21})
-			p.wantClosed(codes.InvalidArgument, "too many pings")
+			p.wantClosed(codes.Internal, "too many pings")
 		})
 	})
 	t.Run("in one batch", func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestPingFlood(t *testing.T) {
 				frames = append(frames, &pb.Frame{Ping: 1})
 			}
 			p.send(frames...)
-			p.wantClosed(codes.InvalidArgument, "too many pings")
+			p.wantClosed(codes.Internal, "too many pings")
 		})
 	})
 	t.Run("ten for each interval are allowed for ever", func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestPingFlood(t *testing.T) {
 				ping(p, i+1)
 			}
 			p.send(&pb.Frame{Ping: 21})
-			p.wantClosed(codes.InvalidArgument, "too many pings")
+			p.wantClosed(codes.Internal, "too many pings")
 		})
 	})
 }
@@ -180,7 +180,7 @@ func TestDeafPeer(t *testing.T) {
 						t.Fatalf("got %d bytes that wait to be sent, want at most %d", got, 2*maxControl)
 					}
 				}
-				p.wantEnded(codes.InvalidArgument, "makes this end talk and does not listen")
+				p.wantEnded(codes.Internal, "makes this end talk and does not listen")
 			})
 		})
 	}
@@ -269,7 +269,7 @@ func (p *scriptedPeer) floodWithStray(tolerated int) {
 		p.wantIdle("a frame that has crossed the end is ignored")
 	}
 	p.send(batch...)
-	p.wantClosed(codes.InvalidArgument, "call 1: frames of a call after its end")
+	p.wantClosed(codes.Internal, "call 1: frames of a call after its end")
 }
 
 // A call whose caller has given it up has nothing more to say.
@@ -281,7 +281,7 @@ func TestStrayFramesAfterCancel(t *testing.T) {
 		p.send(begin(1, bidiMethod))
 		p.send(cancelled(1))
 		p.send(message(1, "x"))
-		p.wantClosed(codes.InvalidArgument, "call 1: frames of a call after its end")
+		p.wantClosed(codes.Internal, "call 1: frames of a call after its end")
 		s.release()
 	})
 }
@@ -298,7 +298,7 @@ func TestEmptyMessageFlood(t *testing.T) {
 			t.Errorf("got %d messages queued, want %d", got, most)
 		}
 		p.send(nextPiece(1, filled(0)))
-		p.wantClosed(codes.InvalidArgument, "more than the window of a call allows")
+		p.wantClosed(codes.Internal, "more than the window of a call allows")
 		if got := in().queued(); got > most {
 			t.Errorf("got %d messages queued at the end, want at most %d", got, most)
 		}
@@ -357,7 +357,7 @@ func TestOversizeMessage(t *testing.T) {
 		}
 		if p.session.server {
 			p.send(answer(3, "x")) // of a call that was never begun
-			p.wantClosed(codes.InvalidArgument, "never begun")
+			p.wantClosed(codes.Internal, "never begun")
 		}
 	})
 }

@@ -51,15 +51,15 @@ var badHellos = []struct {
 	code  codes.Code
 	text  string
 }{
-	{"a ping", encodedBatch(&pb.Frame{Ping: 1}), codes.InvalidArgument, "the first frame is not a hello"},
-	{"a call", encodedBatch(request(1, "x")), codes.InvalidArgument, "the first frame is not a hello"},
-	{"a frame of an unknown kind", frameBytes(varint(30, 1)), codes.InvalidArgument, "the first frame is not a hello"},
+	{"a ping", encodedBatch(&pb.Frame{Ping: 1}), codes.Internal, "the first frame is not a hello"},
+	{"a call", encodedBatch(request(1, "x")), codes.Internal, "the first frame is not a hello"},
+	{"a frame of an unknown kind", frameBytes(varint(30, 1)), codes.Internal, "the first frame is not a hello"},
 	{"a hello of version 0", changeHello(func(h *pb.Hello) { h.Version = 0 }), codes.FailedPrecondition, "speaks version 0 of the protocol, this end needs 1"},
-	{"a small window", changeHello(func(h *pb.Hello) { h.CallWindow = wire.MinCallWindow - 1 }), codes.InvalidArgument, "call window below the protocol's least"},
-	{"no window", changeHello(func(h *pb.Hello) { h.CallWindow = 0 }), codes.InvalidArgument, "call window below the protocol's least"},
-	{"a malformed hello", frameBytes(field(12, []byte{1<<3 | 2, 5})), codes.InvalidArgument, "hello"},
-	{"a hello for a call", frameBytes(append(varint(1, 1), field(12, nil)...)), codes.InvalidArgument, "a session's part with a call id"},
-	{"no frame at all", []byte("this is no protobuf"), codes.InvalidArgument, "malformed protobuf"},
+	{"a small window", changeHello(func(h *pb.Hello) { h.CallWindow = wire.MinCallWindow - 1 }), codes.Internal, "call window below the protocol's least"},
+	{"no window", changeHello(func(h *pb.Hello) { h.CallWindow = 0 }), codes.Internal, "call window below the protocol's least"},
+	{"a malformed hello", frameBytes(field(12, []byte{1<<3 | 2, 5})), codes.Internal, "hello"},
+	{"a hello for a call", frameBytes(append(varint(1, 1), field(12, nil)...)), codes.Internal, "a session's part with a call id"},
+	{"no frame at all", []byte("this is no protobuf"), codes.Internal, "malformed protobuf"},
 	{"a close", encodedBatch(&pb.Frame{Close: &pb.Status{Code: uint32(codes.AlreadyExists), Message: []byte("taken")}}), codes.AlreadyExists, "taken"},
 }
 
@@ -94,15 +94,15 @@ func TestServerHelloNeedsASessionID(t *testing.T) {
 		dial := p.dial(Config{})
 		p.skipHello()
 		p.send(p.hello(func(h *pb.Hello) { h.SessionId = "" }))
-		dial.wantErr("dialling", codes.InvalidArgument, OutcomeAnswered, "without a session id")
-		p.wantCloseFrame(codes.InvalidArgument, "without a session id")
+		dial.wantErr("dialling", codes.Internal, OutcomeAnswered, "without a session id")
+		p.wantCloseFrame(codes.Internal, "without a session id")
 	})
 }
 
 func TestSecondHello(t *testing.T) {
 	forBothRoles(t, func(t *testing.T, p *scriptedPeer) {
 		p.send(p.hello())
-		p.wantClosed(codes.InvalidArgument, "a second hello")
+		p.wantClosed(codes.Internal, "a second hello")
 	})
 }
 
@@ -138,7 +138,7 @@ func TestClientWaitsForTheServersHello(t *testing.T) {
 				if frame.GetHello() != nil {
 					text = "a second hello"
 				}
-				p.wantClosed(codes.InvalidArgument, text)
+				p.wantClosed(codes.Internal, text)
 			})
 		})
 	}

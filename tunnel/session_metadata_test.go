@@ -136,7 +136,7 @@ func TestMalformedMetadata(t *testing.T) {
 					p.want("a call", begin(1, bidiMethod))
 				}
 				p.sendBytes(frameBytes(b))
-				p.wantClosed(codes.InvalidArgument, "call 1: truncated or malformed protobuf")
+				p.wantClosed(codes.Internal, "call 1: truncated or malformed protobuf")
 			})
 		})
 	}

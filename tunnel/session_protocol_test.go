@@ -131,7 +131,7 @@ func TestSessionViolations(t *testing.T) {
 				for _, b := range test.batches {
 					p.sendBytes(b)
 				}
-				p.wantClosed(codes.InvalidArgument, test.text)
+				p.wantClosed(codes.Internal, test.text)
 			})
 		})
 	}
@@ -151,7 +151,7 @@ func TestHandlerViolations(t *testing.T) {
 				}}.services()})
 				p.send(begin(1, bidiMethod))
 				p.run(v)
-				p.wantClosed(codes.InvalidArgument, v.text)
+				p.wantClosed(codes.Internal, v.text)
 				if err := <-ended; err != context.Canceled {
 					t.Errorf("got the handler's context ended with %v, want %v", err, context.Canceled)
 				}
@@ -187,7 +187,7 @@ func TestCallerViolations(t *testing.T) {
 				p.want("a third call", request(5, "y"))
 				p.send(answer(5, "y"))
 				p.run(v)
-				p.wantClosed(codes.InvalidArgument, v.text)
+				p.wantClosed(codes.Internal, v.text)
 
 				if err := answered.wait("the call that was answered"); err != nil {
 					t.Errorf("the call that was answered: got the error %v, want none", err)

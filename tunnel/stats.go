@@ -20,8 +20,7 @@ type callStats struct {
 	peer       *peer.Peer
 	compressor string
 	began      time.Time
-	header     bool // InHeader has been told
-	trailer    bool // InTrailer has been told
+	header     bool // InHeader has been told; call.in.mu guards it
 }
 
 // beginCallerStats begins the events of a call at the caller. The context it
@@ -104,23 +103,33 @@ func (c *callStats) outTrailer(md metadata.MD) {
 	c.tell(&stats.OutTrailer{Trailer: md.Copy()})
 }
 
-// inResponse tells of the response's header and trailer, once they are there:
-// err is what taking a message returned.
-func (c *callStats) inResponse(call *callerCall, err error) {
+// inHeader tells of the response's header, once, if it is there.
+func (c *callStats) inHeader(call *callerCall) {
 	if c == nil {
 		return
 	}
 	call.in.mu.Lock()
-	header, trailer, known, over := call.header, call.trailer, call.hasHeader, call.over
+	header, due := call.header, call.hasHeader && !c.header
+	c.header = c.header || due
 	call.in.mu.Unlock()
-	if known && !c.header {
-		c.header = true
-		c.tell(&stats.InHeader{Client: true, Header: header.Copy(), Compression: call.opts.compressorName})
+	if due {
+		c.tell(&stats.InHeader{Client: true, Header: header.Copy(), Compression: c.compressor})
 	}
-	if err != nil && over && !c.trailer {
-		c.trailer = true
+}
+
+// endCaller tells of what there is of the response, and of the end of the call.
+func (c *callStats) endCaller(call *callerCall, err error) {
+	if c == nil {
+		return
+	}
+	c.inHeader(call)
+	call.in.mu.Lock()
+	over, trailer := call.over, call.trailer
+	call.in.mu.Unlock()
+	if over {
 		c.tell(&stats.InTrailer{Client: true, Trailer: trailer.Copy()})
 	}
+	c.end(err, trailer)
 }
 
 // end tells of the end of a call. The trailer is the caller's.

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +21,13 @@ type scenario struct {
 	// build makes handlers that note what they see. It is used instead of handlers
 	// if it is set.
 	build func(tr *transcript) handlers
+	// intercept makes a setup that notes what it sees. It is used instead of setup
+	// if it is set.
+	intercept func(tr *transcript) setup
 	// call calls. ctx ends with the case.
 	call func(ctx context.Context, c *call)
+	// unordered begins what comes at any time: its place is not compared.
+	unordered string
 	// want is how the call ends over plain gRPC, as the last thing that the caller
 	// notes: a code, "EOF" or "ok". It keeps the case from saying nothing.
 	want string
@@ -38,11 +45,14 @@ func (s scenario) run(t *testing.T, w way) *transcript {
 	t.Helper()
 	tr := &transcript{}
 	synctest.Test(t, func(t *testing.T) {
-		h := s.handlers
+		h, ends := s.handlers, s.setup
 		if s.build != nil {
 			h = s.build(tr)
 		}
-		cc := w.connect(t, s.setup, func(r grpc.ServiceRegistrar) { h.register(r, tr) })
+		if s.intercept != nil {
+			ends = s.intercept(tr)
+		}
+		cc := w.connect(t, ends, func(r grpc.ServiceRegistrar) { h.register(r, tr) })
 		ctx, cancel := context.WithCancel(t.Context())
 		// Heartbeats go on while a call hangs: a bubble does not notice that.
 		guard := time.AfterFunc(patience, func() {
@@ -56,6 +66,11 @@ func (s scenario) run(t *testing.T, w way) *transcript {
 		cancel()
 		synctest.Wait()
 	})
+	if s.unordered != "" {
+		slices.SortStableFunc(tr.Caller, func(a, b event) int {
+			return strings.Index(a.What, s.unordered) - strings.Index(b.What, s.unordered)
+		})
+	}
 	return tr
 }
 
@@ -79,6 +94,10 @@ func (tr *transcript) result() string {
 	return "no end"
 }
 
+func diffTranscripts(a, b *transcript) string {
+	return cmp.Diff(a, b, protocmp.Transform(), cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(transcript{}))
+}
+
 // compare runs each case both ways and compares what was seen.
 func compare(t *testing.T, cases map[string]scenario) {
 	t.Helper()
@@ -95,7 +114,7 @@ func compare(t *testing.T, cases map[string]scenario) {
 			if got := tunnel.result(); got != want {
 				t.Errorf("the call through the tunnel: got %s, want %s; the caller saw %v", got, want, tunnel.Caller)
 			}
-			diff := cmp.Diff(plain, tunnel, protocmp.Transform(), cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(transcript{}))
+			diff := diffTranscripts(plain, tunnel)
 			switch {
 			case s.differs == nil && diff != "":
 				t.Errorf("got a call through the tunnel that differs, want it as over plain gRPC (-plain +tunnel):\n%s", diff)

@@ -125,7 +125,7 @@ func TestDeadline(t *testing.T) {
 			want: "DeadlineExceeded",
 		},
 	}
-	for method := range descs {
+	for _, method := range methods {
 		scenarios["of "+method] = scenario{
 			build: waiting,
 			call: after(time.Second, func(ctx context.Context, c *call) {
@@ -219,7 +219,7 @@ func TestCancel(t *testing.T) {
 			want: "EOF", differs: cancelDrops, wantTunnel: "Canceled",
 		},
 	}
-	for method := range descs {
+	for _, method := range methods {
 		scenarios["of "+method] = scenario{
 			build: waiting,
 			call: whenHandled(func(ctx context.Context, c *call, cancel func()) {

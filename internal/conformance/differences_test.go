@@ -13,6 +13,18 @@ var (
 		what: "metadata keys with capital letters are sent in lower case; grpc-go fails the call",
 		why:  "nobody outside of package metadata can see the keys as they were set",
 	}
+	badMetadataStats = &difference{
+		what: "stats handlers are told of a call whose metadata can't be sent: that it begins and ends",
+		why:  "they may add to the metadata, so it is looked at when they have begun",
+	}
+	refusedStats = &difference{
+		what: "stats handlers of the handler's end are not told of a call to a method that is not there",
+		why:  "such a call is refused before it becomes one; grpc-go tells them that it begins and not that it ends",
+	}
+	connStats = &difference{
+		what: "stats handlers are not told of connections",
+		why:  "a tunnel has none of its own; server.Hooks and client.Hooks tell of sessions",
+	}
 	oneFrame = &difference{
 		what: "the handler of a call with one request starts when the request comes; in grpc-go it starts when the caller opens the call",
 		why:  "head and request travel in one frame; a call whose request can't be sent never begins",

@@ -66,7 +66,7 @@ func TestRequestMetadata(t *testing.T) {
 		return scenario{build: noting, want: "Internal", call: func(ctx context.Context, c *call) {
 			ctx = metadata.NewOutgoingContext(ctx, md)
 			c.unary(ctx, text("hello"))
-			for method := range descs {
+			for _, method := range methods {
 				c.open(ctx, method)
 			}
 		}}

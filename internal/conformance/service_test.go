@@ -22,6 +22,9 @@ var descs = map[string]*grpc.StreamDesc{
 	bidiMethod:         {StreamName: "Bidi", ClientStreams: true, ServerStreams: true},
 }
 
+// methods are all of them.
+var methods = []string{unaryMethod, clientStreamMethod, serverStreamMethod, bidiMethod}
+
 // message is the type of all messages: bytes.
 type message = wrapperspb.BytesValue
 
@@ -47,7 +50,7 @@ func (h handlers) register(r grpc.ServiceRegistrar, tr *transcript) {
 		HandlerType: (*any)(nil),
 		Methods:     []grpc.MethodDesc{{MethodName: "Unary", Handler: h.handleUnary}},
 	}
-	for _, method := range []string{clientStreamMethod, serverStreamMethod, bidiMethod} {
+	for _, method := range methods[1:] {
 		d := *descs[method]
 		d.Handler = stream
 		desc.Streams = append(desc.Streams, d)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/test/bufconn"
@@ -88,6 +89,11 @@ func connectPlain(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) g
 		t.Fatalf("the plain connection: %v", err)
 	}
 	t.Cleanup(func() { cc.Close() })
+	// A client of a tunnel is connected, too, before the case begins.
+	cc.Connect()
+	for state := cc.GetState(); state != connectivity.Ready; state = cc.GetState() {
+		cc.WaitForStateChange(t.Context(), state)
+	}
 	return cc
 }
 
