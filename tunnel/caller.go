@@ -19,8 +19,9 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
 
-// sendAhead is how many bytes of messages a call may have waiting before
-// SendMsg waits, as in grpc-go.
+// sendAhead is how many bytes of messages a call may have waiting before SendMsg
+// waits, as in grpc-go. They count as they count for the window: empty ones are
+// not free.
 const sendAhead = 64 << 10
 
 // maxMethod is the longest name of a method and its codec, in bytes: a frame must

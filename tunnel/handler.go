@@ -42,11 +42,14 @@ type handlerCall struct {
 
 // accept begins a call of the peer. The reader calls it.
 func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
-	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose); bad != 0 {
+	if bad := f.Parts &^ (wire.PartBegin | wire.PartMessage | wire.PartHalfClose | wire.PartCancel | wire.PartWindow); bad != 0 {
 		return fmt.Errorf("parts (%v) that do not go with the begin of a call", bad)
 	}
 	if err := s.table.accept(f.CallID); err != nil {
 		return err
+	}
+	if f.Parts&wire.PartCancel != 0 {
+		return nil // begun and given up in one
 	}
 	md, bad, err := readMetadata(f.Begin.Metadata, s.cfg.MaxMetadata)
 	if err != nil {
@@ -77,13 +80,10 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 		c.own.deadline = time.Now().Add(timeout(f.Begin.Timeout))
 	}
 	c.ctx = &c.own
-	if err := c.receive(f, batch); err != nil {
-		return err
-	}
-	if !s.table.enter(f.CallID, c) {
+	if err := c.receive(f, batch); err != nil || !s.table.enter(f.CallID, c) {
 		c.in.drop(errDone)
 		s.out.leaveHandler()
-		return nil
+		return err
 	}
 	s.cfg.Workers.run(c)
 	return nil

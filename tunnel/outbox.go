@@ -66,7 +66,7 @@ type outbound struct {
 	items      queue[item]
 	first      [1]item // the storage that items starts with
 	off        int     // how much of the first item's message has been sent
-	bytes      int     // message bytes that wait
+	bytes      int64   // what the messages that wait cost of the window
 	begun      bool    // its first frame may have left
 	full       bool    // it takes no more
 	detached   bool    // nor sends any more
@@ -105,7 +105,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 	c.items.push(it)
 	c.full = it.final
 	if it.message != nil {
-		c.bytes += it.message.Len()
+		c.bytes += cost(it.message.Len(), true)
 	}
 	o.enlist(c)
 	o.flush(true)
@@ -210,7 +210,7 @@ func (o *outbox) drop(c *outbound) {
 
 // wait blocks until fewer than limit bytes wait for the call, or it is detached,
 // or ctx ends.
-func (o *outbox) wait(ctx context.Context, c *outbound, limit int) {
+func (o *outbox) wait(ctx context.Context, c *outbound, limit int64) {
 	for {
 		o.mu.Lock()
 		ok := c.detached || o.closed || c.bytes < limit
@@ -521,7 +521,7 @@ func (c *outbound) appendNext(b []byte) []byte {
 	if last {
 		post = it.post
 	}
-	c.bytes -= n
+	c.bytes -= cost(n, first)
 	c.off += n
 	if last {
 		message := it.message

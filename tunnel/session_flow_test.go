@@ -104,7 +104,7 @@ func TestConfirmationsTravelWithPieces(t *testing.T) {
 		m, _ := sized(20 * chunk)
 		start(t, func() error { return p.session.Invoke(t.Context(), unaryMethod, m, &wrapperspb.BytesValue{}) })
 		p.next("a piece")
-		for range 10 {
+		for range 3 {
 			before := p.transport.sends.Load()
 			p.mute = true
 			p.send(window(1, chunk))

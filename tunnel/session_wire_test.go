@@ -118,6 +118,26 @@ func TestCompressedCall(t *testing.T) {
 	})
 }
 
+// A caller may say more with its first frame: window, or that it has changed its
+// mind.
+func TestBeginWithMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := dialled(t, Config{Services: testService{}.services()}, func(h *pb.Hello) { h.CallWindow = 1024 })
+		f := begin(1, bidiMethod)
+		f.Cancel = true
+		p.send(f)
+		p.wantIdle("a call that is given up is not answered")
+		if n := p.session.InFlight(); n != 0 {
+			t.Errorf("got %d calls under way, want none", n)
+		}
+		m := string(filled(2000))
+		f = request(3, m)
+		f.Window = 5000
+		p.send(f)
+		p.want("the window is enough for a whole answer", answer(3, m))
+	})
+}
+
 // A server-streaming request is one frame; its messages are one frame each.
 func TestServerStream(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -7,13 +7,15 @@ import (
 
 const (
 	// minTransit is the window that a session starts with: how many bytes may
-	// be under way to the peer before its reader has confirmed any.
-	minTransit = 256 << 10
+	// be under way to the peer before its reader has confirmed any. It is small, so
+	// that the first round trip measured is that of the path and not of a queue.
+	minTransit = 64 << 10
 	// maxTransit is how far it may grow.
 	maxTransit = 16 << 20
-	// transitSlack is how much longer than twice the shortest round trip a
-	// round trip may take before the window stops growing: beyond it the bytes
-	// wait in a queue on the way, and small calls behind them.
+	// transitSlack is how much longer than the shortest round trip a round trip may
+	// take, at least, before the window stops growing: beyond it the bytes wait in a
+	// queue on the way, and small calls behind them. On long paths it is half of
+	// the shortest round trip.
 	transitSlack = 10 * time.Millisecond
 )
 
@@ -62,7 +64,7 @@ func (t *transit) ack(total uint64, now func() time.Time) error {
 	if t.shortest == 0 || took < t.shortest {
 		t.shortest = took
 	}
-	if took <= 2*t.shortest+transitSlack {
+	if took <= t.shortest+max(t.shortest/2, transitSlack) {
 		t.window = min(2*t.window, maxTransit)
 	}
 	return nil

@@ -63,12 +63,14 @@ func TestTransitGrows(t *testing.T) {
 		want uint64
 	}{
 		{"the first round trip is the shortest", 40 * time.Millisecond, 2 * minTransit},
-		{"it does not show a queue", 90 * time.Millisecond, 4 * minTransit},
-		{"it shows a queue", 91 * time.Millisecond, 4 * minTransit},
+		{"it does not show a queue", 60 * time.Millisecond, 4 * minTransit},
+		{"it shows a queue", 61 * time.Millisecond, 4 * minTransit},
 		{"a shorter one", 10 * time.Millisecond, 8 * minTransit},
-		{"what was fine before is a queue now", 31 * time.Millisecond, 8 * minTransit},
+		{"what was fine before is a queue now", 21 * time.Millisecond, 8 * minTransit},
 		{"as fast as can be", 0, 16 * minTransit},
 		{"the slack is for short round trips", 10 * time.Millisecond, 32 * minTransit},
+		{"again", 0, 64 * minTransit},
+		{"and again", 0, 128 * minTransit},
 		{"to the limit", 0, maxTransit},
 		{"and not beyond", 0, maxTransit},
 	} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -198,6 +199,7 @@ func TestMarshalErrors(t *testing.T) {
 			handlers: handlers{stream: echo},
 			call: func(ctx context.Context, c *call) {
 				s := c.open(ctx, serverStreamMethod)
+				synctest.Wait()
 				s.send(wrong)
 				s.closeSend()
 				s.finish()

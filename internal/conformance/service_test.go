@@ -84,4 +84,15 @@ func echo(s *served) error {
 	}
 }
 
+// quietEcho is echo, and notes nothing.
+func quietEcho(s *served) error {
+	for {
+		m := &message{}
+		if err := s.RecvMsg(m); err != nil {
+			return nil
+		}
+		s.SendMsg(m)
+	}
+}
+
 func echoUnary(_ context.Context, in *message) (*message, error) { return in, nil }

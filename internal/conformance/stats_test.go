@@ -181,7 +181,11 @@ func TestStats(t *testing.T) {
 		},
 		"of a request that can't be encoded": {
 			intercept: recording, handlers: answering, want: "Internal", differs: oneFrame,
-			call: func(ctx context.Context, c *call) { c.unary(ctx, "not a message") },
+			call: func(ctx context.Context, c *call) {
+				s := c.open(ctx, serverStreamMethod)
+				synctest.Wait()
+				s.send("not a message")
+			},
 		},
 		"of an unknown method": {
 			intercept: recording, handlers: answering, want: "Unimplemented", differs: refusedStats,

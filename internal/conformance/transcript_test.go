@@ -79,7 +79,7 @@ func seenError(err error) any {
 	if want := fmt.Sprintf("rpc error: code = %s desc = %s", st.Code(), st.Message()); err.Error() != want {
 		return fmt.Sprintf("the error's text is %q, not %q", err.Error(), want)
 	}
-	return failure{Code: st.Code().String(), Message: st.Message(), Details: st.Proto().GetDetails()}
+	return failure{Code: st.Code().String(), Message: seenMessage(st), Details: st.Proto().GetDetails()}
 }
 
 // seenBytes shows long messages by their hash.

@@ -125,7 +125,7 @@ func TestSmallCallsBesideALargeTransfer(t *testing.T) {
 		faultnet.Config
 	}{
 		{"gigabit nearby", faultnet.Config{Latency: time.Millisecond, Bandwidth: 125_000_000}},
-		{"100 Mbit at 10 ms round trip", faultnet.Config{Latency: 5 * time.Millisecond, Bandwidth: 12_500_000}},
+		{"gigabit at 20 ms round trip", faultnet.Config{Latency: 10 * time.Millisecond, Bandwidth: 125_000_000}},
 	} {
 		for why, transfer := range transfers {
 			t.Run(path.why+", "+why, func(t *testing.T) {
