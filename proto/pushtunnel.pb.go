@@ -595,9 +595,10 @@ func (x *Metadata) GetPairs() []*Pair {
 }
 
 // Pair is one metadata value. Keys are lower case: letters, digits, "-", "_"
-// and ".". Values are bytes; those of keys that do not end in "-bin" are
-// printable ASCII. Values of "-bin" keys are raw here, not base64. A call whose
-// metadata break this rule fails, alone.
+// and ".". Values are bytes; those of keys that do not end in "-bin" should be
+// printable ASCII, and have no control characters but tabs. Values of "-bin"
+// keys are raw here, not base64. A call whose metadata break this rule fails,
+// alone.
 type Pair struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`

@@ -20,8 +20,7 @@ import (
 )
 
 // sendAhead is how many bytes of messages a call may have waiting before SendMsg
-// waits, as in grpc-go. They count as they count for the window: empty ones are
-// not free.
+// waits, as in grpc-go. Each message counts as its size and outbox.go's waiting.
 const sendAhead = 64 << 10
 
 // maxMethod is the longest name of a method and its codec, in bytes: a frame must

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"iter"
 	"net"
 	"slices"
 	"testing"
@@ -110,8 +111,8 @@ func TestHandlerContextWithoutTime(t *testing.T) {
 
 func TestHandlerContextCancel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var got []string
-		note := func(s string) func() { return func() { got = append(got, s) } }
+		notes := make(chan string, 10)
+		note := func(s string) func() { return func() { notes <- s } }
 		p := handling(t, time.Hour, func(ctx context.Context) {
 			stop := context.AfterFunc(ctx, note("stopped"))
 			context.AfterFunc(ctx, note("ran"))
@@ -129,12 +130,24 @@ func TestHandlerContextCancel(t *testing.T) {
 		})
 		p.send(cancelled(1))
 		synctest.Wait()
-		slices.Sort(got)
+		close(notes)
+		got := slices.Sorted(channel(notes))
 		if want := []string{"at once", "ran"}; !slices.Equal(got, want) {
 			t.Errorf("got %q called, want %q", got, want)
 		}
 		p.wantIdle("a cancelled call is not answered")
 	})
+}
+
+// channel is what comes out of a channel.
+func channel[T any](c <-chan T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for v := range c {
+			if !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 func TestHandlerContextValues(t *testing.T) {

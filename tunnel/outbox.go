@@ -25,6 +25,9 @@ const (
 	// maxControl is how many bytes of control frames may wait. Only a peer that
 	// makes this end talk and does not listen gets there.
 	maxControl = 256 << 10
+	// waiting is what a message that waits counts for besides its size: the
+	// rest of its buffer, and its place in the queue. Empty ones are not free.
+	waiting = 512
 	// inlineBatches is how many batches a caller sends, its own and others',
 	// before a goroutine takes over.
 	inlineBatches = 8
@@ -66,7 +69,7 @@ type outbound struct {
 	items      queue[item]
 	first      [1]item // the storage that items starts with
 	off        int     // how much of the first item's message has been sent
-	bytes      int64   // what the messages that wait cost of the window
+	bytes      int     // of messages that wait, with waiting for each
 	begun      bool    // its first frame may have left
 	full       bool    // it takes no more
 	detached   bool    // nor sends any more
@@ -105,7 +108,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 	c.items.push(it)
 	c.full = it.final
 	if it.message != nil {
-		c.bytes += cost(it.message.Len(), true)
+		c.bytes += it.message.Len() + waiting
 	}
 	o.enlist(c)
 	o.flush(true)
@@ -210,7 +213,7 @@ func (o *outbox) drop(c *outbound) {
 
 // wait blocks until fewer than limit bytes wait for the call, or it is detached,
 // or ctx ends.
-func (o *outbox) wait(ctx context.Context, c *outbound, limit int64) {
+func (o *outbox) wait(ctx context.Context, c *outbound, limit int) {
 	for {
 		o.mu.Lock()
 		ok := c.detached || o.closed || c.bytes < limit
@@ -521,9 +524,10 @@ func (c *outbound) appendNext(b []byte) []byte {
 	if last {
 		post = it.post
 	}
-	c.bytes -= cost(n, first)
+	c.bytes -= n
 	c.off += n
 	if last {
+		c.bytes -= waiting
 		message := it.message
 		c.shift()
 		p.Blocked = c.items.len() > 0 && !c.sendable()

@@ -95,7 +95,7 @@ func (s *stall) services() *Services {
 }
 
 func TestBeginFlood(t *testing.T) {
-	const limit, flood = 3, 2000
+	const limit, flood = 3, 1000
 	bubble(t, func(t *testing.T) {
 		s := newStall()
 		defer s.release()
@@ -135,6 +135,7 @@ func TestBeginFlood(t *testing.T) {
 // A peer that makes this end talk and does not listen is disconnected before it
 // costs much memory.
 func TestDeafPeer(t *testing.T) {
+	const calls = 50
 	type flood struct {
 		name string
 		next func(i uint64) []*pb.Frame // what it sends again and again
@@ -153,22 +154,25 @@ func TestDeafPeer(t *testing.T) {
 			return frames
 		}},
 		{"that sends messages for windows", func(uint64) (frames []*pb.Frame) {
-			for range 16 {
-				frames = append(frames, nextPiece(1, filled(0))) // each half of the window is given back
+			for id := range uint64(calls) {
+				half := nextPiece(2*id+1, encodedSize(wire.MinCallWindow/2-wire.MessageOverhead)) // it is given back
+				frames = append(frames, half, half)
 			}
 			return frames
 		}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				p := dialled(t, Config{MaxCalls: 1, CallWindow: wire.MinCallWindow, Services: testService{stream: func(stream grpc.ServerStream) error {
+				p := dialled(t, Config{MaxCalls: calls, CallWindow: wire.MinCallWindow, Services: testService{stream: func(stream grpc.ServerStream) error {
 					for {
 						if _, err := receive(stream); err != nil {
 							return err
 						}
 					}
 				}}.services()})
-				p.send(begin(1, bidiMethod))
+				for id := range uint64(calls) {
+					p.send(begin(2*id+1, bidiMethod))
+				}
 				p.transport.inline.Store(0)
 				p.transport.shut()
 				for i := range uint64(100_000) {
@@ -254,6 +258,29 @@ func TestStrayFrames(t *testing.T) {
 			p.want("it is refused", refused(1, codes.Unimplemented, "this end of the tunnel serves no calls"))
 			p.floodWithStray(frames)
 		})
+	})
+}
+
+// Several calls with large windows may be given up together.
+func TestStrayFramesOfManyCalls(t *testing.T) {
+	const calls, size = 4, 4 << 20
+	bubble(t, func(t *testing.T) {
+		p := accepted(t, Config{CallWindow: size})
+		ctx, cancel := context.WithCancel(t.Context())
+		var gone []*pb.Frame
+		for i := range uint64(calls) {
+			p.stream(ctx, bidiDesc)
+			p.want("a call", begin(2*i+1, bidiMethod))
+			gone = append(gone, cancelled(2*i+1))
+		}
+		cancel()
+		p.wantAll("they are given up", gone...)
+		for i := range uint64(calls) {
+			for range size / (wire.MaxPiece + wire.MessageOverhead) {
+				p.send(nextPiece(2*i+1, filled(wire.MaxPiece)))
+			}
+		}
+		p.wantIdle("all of it was allowed when it left")
 	})
 }
 

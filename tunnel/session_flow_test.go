@@ -272,6 +272,37 @@ func TestStalledReader(t *testing.T) {
 	})
 }
 
+// So does a caller that does not read.
+func TestStalledCaller(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := accepted(t, Config{})
+		stream := p.stream(t.Context(), bidiDesc)
+		p.want("a call", begin(1, bidiMethod))
+		const size, messages = 8192 - 64, 8
+		for range messages {
+			p.send(nextPiece(1, encodedSize(size)))
+		}
+		for id := uint64(3); id < 200; id += 2 {
+			call, _ := p.invoke(t.Context(), "others")
+			p.want("others go on", request(id, "others"))
+			p.send(answer(id, "others"))
+			if err := call.wait("another call"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range messages - 1 {
+			if i == messages/2-1 {
+				p.wantIdle("less than half of the window has been read")
+			}
+			if _, err := receive(stream); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.want("half of it has", window(1, 32<<10))
+		p.wantIdle("what is less waits")
+	})
+}
+
 // A window grows while the reader keeps up with a sender that has to stop.
 func TestWindowGrows(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -45,8 +45,8 @@ const (
 	// each message.
 	lateFrames = 1024
 	// maxStray bounds table.stray: a peer that has made many calls has no right
-	// to flood this end.
-	maxStray = 8 << 20
+	// to flood this end. It is a few times what may be under way.
+	maxStray = 4 * maxTransit
 )
 
 func (t *table) init(server bool) {

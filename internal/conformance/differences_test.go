@@ -19,6 +19,18 @@ var (
 		what: "metadata keys with capital letters are sent in lower case; grpc-go fails the call",
 		why:  "nobody outside of package metadata can see the keys as they were set",
 	}
+	metadataLimit = &difference{
+		what: "metadata of more than 64 KiB fail the call with RESOURCE_EXHAUSTED, and so do status details; grpc-go takes 16 MiB",
+		why:  "they are not under flow control, so they bound what a session may hold; options raise it to 256 KiB",
+	}
+	noQueue = &difference{
+		what: "a call above the other end's limit of calls at a time fails at once with RESOURCE_EXHAUSTED, and was not sent; grpc-go lets it wait",
+		why:  "the name may have another session, which is tried then",
+	}
+	ownStreams = &difference{
+		what: "grpc.SetSendCompressor, grpc.ClientSupportedCompressors and grpc.PreparedMsg return an error; answers are compressed as the request is",
+		why:  "they know grpc-go's own streams only",
+	}
 	badMetadataStats = &difference{
 		what: "stats handlers are told of a call whose metadata can't be sent: that it begins and ends",
 		why:  "they may add to the metadata, so it is looked at when they have begun",

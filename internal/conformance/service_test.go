@@ -32,7 +32,8 @@ func text(s string) *message { return &message{Value: []byte(s)} }
 
 func size(n int) *message { return &message{Value: make([]byte, n)} }
 
-// handlers are the handlers of the service. A case sets those that it calls.
+// handlers are the handlers of the service. A case sets those that it calls;
+// streams are echoed otherwise.
 type handlers struct {
 	// unary handles Unary.
 	unary func(ctx context.Context, in *message) (*message, error)
@@ -44,6 +45,9 @@ type handlers struct {
 
 // register registers the service. What its streaming handlers see is noted in tr.
 func (h handlers) register(r grpc.ServiceRegistrar, tr *transcript) {
+	if h.stream == nil {
+		h.stream = quietEcho
+	}
 	stream := func(_ any, s grpc.ServerStream) error { return h.stream(&served{ServerStream: s, tr: tr}) }
 	desc := &grpc.ServiceDesc{
 		ServiceName: "conformance.Service",

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -63,6 +64,7 @@ func TestMessageSize(t *testing.T) {
 		return func(ctx context.Context, c *call) {
 			s := c.open(ctx, bidiMethod, opts...)
 			s.send(text("before"))
+			synctest.Wait() // a call that fails may overtake what it has sent
 			s.send(sized(n))
 			s.closeSend()
 			s.finish()

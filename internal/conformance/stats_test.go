@@ -145,7 +145,13 @@ func TestStats(t *testing.T) {
 			call: unary(), want: "Internal",
 		},
 		"of a unary call whose answer is too large": {
-			intercept: recording, handlers: answering, call: unary(grpc.MaxCallRecvMsgSize(1)), want: "ResourceExhausted",
+			intercept: recording, handlers: answering, want: "ResourceExhausted",
+			call: func(ctx context.Context, c *call) {
+				s := c.open(ctx, unaryMethod, grpc.MaxCallRecvMsgSize(1))
+				s.send(text("a"))
+				<-time.After(time.Second)
+				s.finish()
+			},
 		},
 		"of a call with an unknown subtype": {
 			intercept: recording, handlers: answering, call: unary(grpc.CallContentSubtype("no-such")), want: "Internal",
@@ -218,6 +224,7 @@ func TestStats(t *testing.T) {
 			}},
 			call: func(ctx context.Context, c *call) {
 				s := c.open(ctx, bidiMethod)
+				<-time.After(time.Second)
 				s.header()
 				s.finish()
 			},

@@ -33,6 +33,7 @@ type setup struct {
 	handlerStats  stats.Handler
 	maxRecv       int
 	maxSend       int
+	maxCalls      int
 }
 
 // way is one of the two ways to make a call.
@@ -63,6 +64,9 @@ func connectPlain(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) g
 	}
 	if s.maxSend != 0 {
 		opts = append(opts, grpc.MaxSendMsgSize(s.maxSend))
+	}
+	if s.maxCalls != 0 {
+		opts = append(opts, grpc.MaxConcurrentStreams(uint32(s.maxCalls)))
 	}
 	listener := bufconn.Listen(1 << 20)
 	g := grpc.NewServer(opts...)
@@ -117,6 +121,7 @@ func startTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) *t
 		client.WithStreamInterceptors(s.streamHandler...),
 		client.WithMaxRecvMsgSize(s.maxRecv),
 		client.WithMaxSendMsgSize(s.maxSend),
+		client.WithMaxConcurrentCalls(s.maxCalls),
 	}
 	if s.handlerStats != nil {
 		atClient = append(atClient, client.WithStatsHandlers(s.handlerStats))
