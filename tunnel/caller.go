@@ -381,7 +381,9 @@ func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	c.in.mu.Unlock()
 	if err == nil && over {
 		c.s.table.remove(&c.out)
-		c.s.out.detach(&c.out) // a SendMsg that waits is in vain
+		if c.desc.ClientStreams {
+			c.s.out.detach(&c.out) // a SendMsg that waits is in vain
+		}
 	}
 	return err
 }

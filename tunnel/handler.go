@@ -82,7 +82,7 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 	c.ctx = &c.own
 	if err := c.receive(f, batch); err != nil || !s.table.enter(f.CallID, c) {
 		c.in.drop(errDone)
-		s.out.leaveHandler()
+		s.out.exit()
 		return err
 	}
 	s.cfg.Workers.run(c)
@@ -194,7 +194,7 @@ func (c *handlerCall) finish(reply any, err error) {
 		m, err = c.format.encode(reply, c.s.cfg.MaxSendMsgSize)
 	}
 	if !c.answer(reply, m, err, true) {
-		c.s.out.leaveHandler()
+		c.s.out.exit()
 	}
 	c.stats.end(err, nil)
 }
@@ -229,8 +229,7 @@ func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) boo
 		sent = m.data.Len()
 	}
 	c.own.end(context.Canceled)
-	// Now, since what is under way may come as soon as the table forgets the call.
-	c.s.table.allow(c.in.drop(errDone) + lateFrames*frameCost)
+	c.out.late = c.in.drop(errDone) + lateFrames*frameCost
 	if !c.s.out.add(&c.out, it) || c.stats == nil {
 		return true
 	}

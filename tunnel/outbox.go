@@ -40,13 +40,14 @@ type outbox struct {
 	session   *Session
 	transport Transport
 	received  atomic.Uint64 // bytes of batches that came in; set by the reader
+	open      atomic.Int64  // calls that have entered and not left
+	leaving   atomic.Bool   // no more may enter
 
 	// mu guards what follows and the outbound half of every call.
 	mu       sync.Mutex
 	control  []byte // encoded frames
 	ready    ring   // calls that can send
-	open     int    // calls that have entered and not left
-	leaving  bool   // no more may enter
+	parted   bool   // the last word has been said
 	transit  transit
 	acked    uint64        // the part of received that the peer knows
 	started  bool          // the first frame is there: before it nothing is sent
@@ -73,6 +74,7 @@ type outbound struct {
 	begun      bool    // its first frame may have left
 	full       bool    // it takes no more
 	detached   bool    // nor sends any more
+	late       int64   // the bytes that may still come when the table forgets it
 	prev, next *outbound
 	wake       chan struct{} // signalled when fewer bytes wait or it is detached
 }
@@ -91,10 +93,10 @@ type item struct {
 // add queues it for a call and sends what is ready. It reports false, and drops
 // the item, if the call is detached or the outbox closed.
 func (o *outbox) add(c *outbound, it item) bool {
-	o.mu.Lock()
 	if it.returned {
-		o.open--
+		o.exit()
 	}
+	o.mu.Lock()
 	if c.full || c.detached || o.closed {
 		o.mu.Unlock()
 		if it.message != nil {
@@ -131,48 +133,45 @@ func (o *outbox) finish(c *outbound, post []byte) {
 
 // enter counts a call in, unless limit calls are in or the session is to end.
 func (o *outbox) enter(limit int) (ok, leaving bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.leaving || o.open >= limit {
-		return false, o.leaving
+	switch {
+	case o.leaving.Load():
+		return false, true
+	case o.open.Add(1) > int64(limit):
+		o.exit()
+		return false, false
+	case o.leaving.Load():
+		o.exit()
+		return false, true
 	}
-	o.open++
 	return true, false
 }
 
-// leaveHandler counts a call of the peer out that has no more to send.
-func (o *outbox) leaveHandler() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.open--
+// exit counts a call out.
+func (o *outbox) exit() {
+	if o.open.Add(-1) == 0 && o.leaving.Load() {
+		o.part()
+	}
 }
 
 // last lets no more calls in. When all are out the peer is told.
 func (o *outbox) last() {
-	o.mu.Lock()
-	if o.leaving {
-		o.mu.Unlock()
-		return
+	if !o.leaving.Swap(true) && o.open.Load() == 0 {
+		o.part()
 	}
-	o.leaving = true
-	o.part()
 }
 
-// part says the last word if it is time, and sends what is ready. o.mu is held
-// and released.
+// part says the last word, once.
 func (o *outbox) part() {
-	if o.leaving && o.open == 0 && !o.closed {
+	o.mu.Lock()
+	if !o.parted && !o.closed {
+		o.parted = true
 		o.control = wire.AppendSessionFrame(o.control, wire.Done)
 	}
 	o.flush(false)
 }
 
 // inFlight returns how many calls are in.
-func (o *outbox) inFlight() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.open
-}
+func (o *outbox) inFlight() int { return int(o.open.Load()) }
 
 // leave ends the sending half of a call of this end, and counts it out: what
 // waits is dropped. If the call's first frame has left, the parts in last go
@@ -184,9 +183,12 @@ func (o *outbox) leave(c *outbound, last []byte) (begun bool) {
 	o.drop(c)
 	if begun && last != nil && !o.closed {
 		o.control = wire.AppendCallFrame(o.control, c.id, nil, nil, last)
+		o.flush(false)
+	} else {
+		o.rest()
+		o.mu.Unlock()
 	}
-	o.open--
-	o.part()
+	o.exit()
 	return begun
 }
 
@@ -362,7 +364,7 @@ func (o *outbox) flush(yield bool) {
 		return
 	}
 	o.flushing = true
-	if yield && o.open > 1 {
+	if yield && o.open.Load() > 1 {
 		o.mu.Unlock()
 		runtime.Gosched()
 		o.mu.Lock()

@@ -27,11 +27,13 @@ type call interface {
 
 // table knows the calls that are under way, and which ids there have been.
 type table struct {
+	odd  bool   // the ids of this end's calls are
+	last uint64 // the id of the last call of the peer; the reader's
+
 	// mu guards what follows. It may be taken while outbox.mu is held.
 	mu    sync.Mutex
 	calls map[uint64]call
 	next  uint64 // the id of the next call of this end
-	last  uint64 // the id of the last call of the peer
 	stray int64  // the bytes that may still come for calls that this end gave up
 	ended bool
 }
@@ -50,11 +52,15 @@ const (
 )
 
 func (t *table) init(server bool) {
+	t.odd = server
 	t.next = 2
 	if server {
 		t.next = 1
 	}
 }
+
+// mine reports whether an id is of a call of this end.
+func (t *table) mine(id uint64) bool { return (id%2 == 1) == t.odd }
 
 // begin gives a call of this end its id.
 func (t *table) begin(c *outbound) {
@@ -67,11 +73,9 @@ func (t *table) begin(c *outbound) {
 	}
 }
 
-// accept enters a call of the peer.
+// accept notes the id of a call of the peer.
 func (t *table) accept(id uint64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if id%2 == t.next%2 {
+	if t.mine(id) {
 		return errCallID
 	}
 	if id <= t.last {
@@ -106,6 +110,7 @@ func (t *table) remove(c *outbound) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
+	t.stray = min(t.stray+c.late, maxStray)
 }
 
 // abandon forgets a call that the peer may not yet know to be over: so many
@@ -132,7 +137,7 @@ func (t *table) find(f *wire.Frame) (call, error) {
 	if c, ok := t.calls[f.CallID]; ok {
 		return c, nil
 	}
-	mine := f.CallID%2 == t.next%2
+	mine := t.mine(f.CallID)
 	if mine && f.CallID >= t.next || !mine && f.CallID > t.last {
 		return nil, errUnknownCall
 	}

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 
@@ -42,8 +43,25 @@ var interopCases = map[string]func(context.Context, testgrpc.TestServiceClient, 
 	},
 }
 
-// interopServer is gRPC's own, with the id that DoPickFirstUnary asks for.
+// interopServer is gRPC's own, with the id that DoPickFirstUnary asks for, and
+// with a client stream that is not answered before its caller has cancelled it.
 type interopServer struct{ testgrpc.TestServiceServer }
+
+func (s interopServer) StreamingInputCall(stream testgrpc.TestService_StreamingInputCallServer) error {
+	return s.TestServiceServer.StreamingInputCall(slowInput{stream})
+}
+
+type slowInput struct {
+	testgrpc.TestService_StreamingInputCallServer
+}
+
+func (s slowInput) Recv() (*testpb.StreamingInputCallRequest, error) {
+	in, err := s.TestService_StreamingInputCallServer.Recv()
+	if err == io.EOF {
+		settle()
+	}
+	return in, err
+}
 
 func (s interopServer) UnaryCall(ctx context.Context, in *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
 	out, err := s.TestServiceServer.UnaryCall(ctx, in)
