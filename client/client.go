@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -50,10 +52,18 @@ func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 
 // RecommendedOptions returns the options that a grpc.ClientConn with a tunnel
 // should have: static HTTP/2 windows of 1 MiB for each stream and 4 MiB for the
-// connection, so that grpc-go does not measure the bandwidth with pings. The
-// server's counterpart is server.RecommendedOptions.
+// connection, so that grpc-go does not measure the bandwidth with pings; and no
+// more than 10 s between two attempts to connect, where grpc-go lets it become two
+// minutes. The Client's backoff is for sessions, and adds to that of their
+// connection. The server's counterpart is server.RecommendedOptions.
 func RecommendedOptions() []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(4 << 20)}
+	// There is grpc.ClientConn.ResetConnectBackoff, but calling it while the
+	// connection's state changes can crash the process: grpc/grpc-go#9155.
+	connect := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 20 * time.Second}
+	connect.Backoff.MaxDelay = 10 * time.Second
+	return []grpc.DialOption{
+		grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(4 << 20), grpc.WithConnectParams(connect),
+	}
 }
 
 // RegisterService registers a service, as grpc.Server.RegisterService does. It

@@ -161,10 +161,6 @@ func (r *run) dial(cfg tunnel.Config) (*tunnel.Session, error) {
 
 // open opens the stream and says hello.
 func (r *run) open(ctx context.Context, cfg tunnel.Config) (*tunnel.Session, error) {
-	// A connection that waits for its own backoff would only add to ours.
-	if cc, ok := r.c.cc.(interface{ ResetConnectBackoff() }); ok {
-		cc.ResetConnectBackoff()
-	}
 	opts := append([]grpc.CallOption{grpc.WaitForReady(true)}, r.c.opts.callOptions...)
 	t, err := tunnel.DialStream(ctx, r.c.cc, r.c.name, r.c.opts.metadata, opts...)
 	if err != nil {

@@ -221,8 +221,11 @@ func TestLeaveWhileCallsArrive(t *testing.T) {
 			}))
 		}
 		time.Sleep(20 * time.Millisecond)
-		if err := c.Leave(t.Context()); err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Leave(ctx); err != nil {
 			t.Errorf("leaving: got the error %v, want none", err)
+			c.Close(nil)
 		}
 		for i, caller := range callers {
 			<-caller.done

@@ -197,6 +197,31 @@ func TestWindowOfTheSender(t *testing.T) {
 	})
 }
 
+// A whole message says blocked, too, if the next one has to wait for window.
+func TestBlockedBehindAMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := accepted(t, Config{}, func(h *pb.Hello) { h.CallWindow = 1024 })
+		p.transport.inline.Store(0)
+		stream := p.stream(t.Context(), bidiDesc)
+		p.want("a call", begin(1, bidiMethod))
+		p.transport.shut()
+		m, encoded := sized(512 - wire.MessageOverhead)
+		for range 3 {
+			if err := stream.SendMsg(m); err != nil {
+				t.Fatal(err)
+			}
+			p.wantIdle("the transport is slow")
+		}
+		p.transport.open()
+		last := nextPiece(1, encoded)
+		last.Blocked = true
+		p.want("two fill the window, and there is a third", nextPiece(1, encoded), last)
+		p.wantIdle("it waits")
+		p.send(window(1, 512))
+		p.want("there is no fourth", nextPiece(1, encoded))
+	})
+}
+
 // With the smallest window there is no deadlock: when all has been read, the
 // sender can go on.
 func TestSmallestWindow(t *testing.T) {

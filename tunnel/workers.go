@@ -10,24 +10,26 @@ const maxParked = 128
 // number run at a time; some are kept when they are done. One Workers may serve
 // any number of sessions.
 type Workers struct {
-	work   chan *handlerCall
-	closed chan struct{}
-	once   sync.Once
-	parked chan struct{} // a token for each goroutine that waits
+	// mu guards what follows.
+	mu     sync.Mutex
+	parked []chan *handlerCall // the last to park is the first to run: its stack is still in the cache
+	closed bool
 }
 
 // NewWorkers returns Workers with no goroutines yet.
-func NewWorkers() *Workers {
-	return &Workers{
-		work:   make(chan *handlerCall),
-		closed: make(chan struct{}),
-		parked: make(chan struct{}, maxParked),
-	}
-}
+func NewWorkers() *Workers { return &Workers{} }
 
 // Close ends the goroutines that wait. Those that run a handler end when it
 // returns. Handlers that come later get a goroutine each.
-func (w *Workers) Close() { w.once.Do(func() { close(w.closed) }) }
+func (w *Workers) Close() {
+	w.mu.Lock()
+	parked := w.parked
+	w.parked, w.closed = nil, true
+	w.mu.Unlock()
+	for _, p := range parked {
+		close(p)
+	}
+}
 
 // run runs the handler of a call on a goroutine other than this one. It does not
 // block. A nil Workers makes a goroutine each time.
@@ -36,26 +38,38 @@ func (w *Workers) run(c *handlerCall) {
 		go c.run()
 		return
 	}
-	select {
-	case w.work <- c:
-	default:
+	w.mu.Lock()
+	last := len(w.parked) - 1
+	if last < 0 {
+		w.mu.Unlock()
 		go w.loop(c)
+		return
 	}
+	p := w.parked[last]
+	w.parked = w.parked[:last]
+	w.mu.Unlock()
+	p <- c
 }
 
 func (w *Workers) loop(c *handlerCall) {
-	for {
+	work := make(chan *handlerCall, 1)
+	for c != nil {
 		c.run()
-		select {
-		case w.parked <- struct{}{}:
-		default:
+		if !w.park(work) {
 			return
 		}
-		select {
-		case c = <-w.work:
-			<-w.parked
-		case <-w.closed:
-			return
-		}
+		c = <-work
 	}
+}
+
+// park puts a goroutine among those that wait. It reports false if it is not
+// needed.
+func (w *Workers) park(work chan *handlerCall) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || len(w.parked) >= maxParked {
+		return false
+	}
+	w.parked = append(w.parked, work)
+	return true
 }
