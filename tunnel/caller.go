@@ -77,23 +77,23 @@ type callerCall struct {
 
 	// in.mu guards what follows.
 	header     metadata.MD
-	hasHeader  bool
-	headerDone chan struct{} // closed when the header is known; made on demand
 	trailer    metadata.MD
-	over       bool               // the peer has sent its end
+	headerDone chan struct{}      // closed when the header is known; made on demand
 	stop       func() bool        // stops waiting for the end of ctx; nil if nothing waits
 	own        context.Context    //nolint:containedctx // what Context returns; made on demand
 	cancel     context.CancelFunc // of own
-	told       bool               // own has ended
-
-	md, creds metadata.MD // what is sent with the head
+	hasHeader  bool
+	over       bool // the peer has sent its end
+	told       bool // own has ended
 
 	begun    bool        // the head has been written; SendMsg's
 	sentAll  bool        // no message may follow; SendMsg's and CloseSend's
-	once     sync.Once   // for end
 	finished atomic.Bool // end has run
+	once     sync.Once   // for end
 	result   error       // of end; to be read only after it
-	head     [96]byte    // the storage of the head of most calls
+
+	md, creds metadata.MD // what is sent with the head
+	head      [80]byte    // the storage of the head of most calls
 }
 
 func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*callerCall, error) {

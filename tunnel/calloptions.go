@@ -20,21 +20,40 @@ import (
 type callOptions struct {
 	format
 	maxRecv, maxSend int
-	header, trailer  *metadata.MD
-	peer             *peer.Peer
-	onFinish         []func(error)
-	creds            credentials.PerRPCCredentials
-	compressorName   string
-	forced           encoding.CodecV2 // by the user, whatever the subtype
-	named            bool             // forced has a name that is a subtype
-	wait             bool             // for a session
+	wait             bool // for a session
+	*rareOptions          // never nil; noRareOptions if there are none
+}
+
+// rareOptions are those that most calls do without. They are apart so that a
+// call stays small.
+type rareOptions struct {
+	header, trailer *metadata.MD
+	peer            *peer.Peer
+	onFinish        []func(error)
+	creds           credentials.PerRPCCredentials
+	compressorName  string
+	forced          encoding.CodecV2 // by the user, whatever the subtype
+	named           bool             // forced has a name that is a subtype
+}
+
+// noRareOptions is shared, and never changes.
+var noRareOptions = &rareOptions{}
+
+// rare returns the rare options, to be changed.
+func (o *callOptions) rare() *rareOptions {
+	if o.rareOptions == noRareOptions {
+		o.rareOptions = &rareOptions{}
+	}
+	return o.rareOptions
 }
 
 // parseOptions reads the options of a call. Each is honoured or refused, in
 // words that name it. WaitForReady is honoured by who picks the session: a
 // session that exists is ready.
 func (cfg *Config) parseOptions(opts []grpc.CallOption) (o callOptions, err error) {
-	o = callOptions{format: format{codec: protoCodec}, maxRecv: cfg.MaxRecvMsgSize, maxSend: math.MaxInt32}
+	o = callOptions{
+		format: format{codec: protoCodec}, maxRecv: cfg.MaxRecvMsgSize, maxSend: math.MaxInt32, rareOptions: noRareOptions,
+	}
 	for _, opt := range opts {
 		if err := o.set(opt); err != nil {
 			return o, err
@@ -55,29 +74,29 @@ func tellFinished(opts []grpc.CallOption, err error) {
 func (o *callOptions) set(opt grpc.CallOption) error {
 	switch opt := opt.(type) {
 	case grpc.HeaderCallOption:
-		o.header = opt.HeaderAddr
+		o.rare().header = opt.HeaderAddr
 	case grpc.TrailerCallOption:
-		o.trailer = opt.TrailerAddr
+		o.rare().trailer = opt.TrailerAddr
 	case grpc.PeerCallOption:
-		o.peer = opt.PeerAddr
+		o.rare().peer = opt.PeerAddr
 	case grpc.OnFinishCallOption:
-		o.onFinish = append(o.onFinish, opt.OnFinish)
+		o.rare().onFinish = append(o.rare().onFinish, opt.OnFinish)
 	case grpc.MaxRecvMsgSizeCallOption:
 		o.maxRecv = opt.MaxRecvMsgSize
 	case grpc.MaxSendMsgSizeCallOption:
 		o.maxSend = opt.MaxSendMsgSize
 	case grpc.PerRPCCredsCallOption:
-		o.creds = opt.Creds
+		o.rare().creds = opt.Creds
 	case grpc.CompressorCallOption:
 		return o.setCompressor(opt.CompressorType)
 	case grpc.ContentSubtypeCallOption:
 		o.subtype = strings.ToLower(opt.ContentSubtype)
 	case grpc.ForceCodecCallOption:
-		o.forced, o.named = codecV1{opt.Codec}, true
+		o.rare().forced, o.rare().named = codecV1{opt.Codec}, true
 	case grpc.ForceCodecV2CallOption:
-		o.forced, o.named = opt.CodecV2, true
+		o.rare().forced, o.rare().named = opt.CodecV2, true
 	case grpc.CustomCodecCallOption:
-		o.forced, o.named = codecV1{opt.Codec}, false
+		o.rare().forced, o.rare().named = codecV1{opt.Codec}, false
 	case grpc.FailFastCallOption:
 		o.wait = !opt.FailFast
 	case grpc.StaticMethodCallOption, grpc.EmptyCallOption:
@@ -121,14 +140,14 @@ func refuse(opt grpc.CallOption, advice string) error {
 func optionName(opt grpc.CallOption) string { return strings.TrimPrefix(fmt.Sprintf("%T", opt), "*") }
 
 func (o *callOptions) setCompressor(name string) error {
-	o.compressorName, o.compressor = "", nil
+	o.rare().compressorName, o.compressor = "", nil
 	if name == "" || name == encoding.Identity {
 		return nil
 	}
 	if o.compressor = encoding.GetCompressor(name); o.compressor == nil {
 		return status.Errorf(codes.Internal, "grpc: Compressor is not installed for requested grpc-encoding %q", name)
 	}
-	o.compressorName = name
+	o.rare().compressorName = name
 	return nil
 }
 

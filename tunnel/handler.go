@@ -21,7 +21,7 @@ import (
 type handlerCall struct {
 	s      *Session
 	method *method
-	format format
+	format *format
 	ctx    context.Context //nolint:containedctx // a grpc.ServerStream has one
 	own    handlerContext  // what ctx is, or is derived from
 	stats  *callStats      // nil without stats handlers
@@ -31,13 +31,13 @@ type handlerCall struct {
 
 	// in.mu guards what follows.
 	header     metadata.MD
-	headerSent bool
 	trailer    metadata.MD
 	badTrailer error // why the trailer can't be sent
-	answered   bool  // the end has been sent
+	headerSent bool
+	answered   bool // the end has been sent
 
-	incoming metadata.MD // the request's; never changes
 	received bool        // a message has been taken; RecvMsg's
+	incoming metadata.MD // the request's; never changes
 }
 
 // accept begins a call of the peer. The reader calls it.
@@ -95,14 +95,21 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(min(us, most)) * time.Microsecond //nolint:gosec // bounded
 }
 
-func formatOf(b *wire.Begin) (f format, err error) {
+// plainFormat is that of nearly all calls.
+var plainFormat = &format{codec: protoCodec}
+
+func formatOf(b *wire.Begin) (*format, error) {
+	if len(b.Codec) == 0 && len(b.Compressor) == 0 {
+		return plainFormat, nil
+	}
+	f := &format{}
 	f.subtype = string(b.Codec)
 	if f.codec = codecFor(f.subtype); f.codec == nil {
-		return f, status.Errorf(codes.Unimplemented, "pushtunnel: no codec registered for content-subtype %q", f.subtype)
+		return nil, status.Errorf(codes.Unimplemented, "pushtunnel: no codec registered for content-subtype %q", f.subtype)
 	}
 	if name := string(b.Compressor); name != "" && name != encoding.Identity {
 		if f.compressor = encoding.GetCompressor(name); f.compressor == nil {
-			return f, status.Errorf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
+			return nil, status.Errorf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
 		}
 	}
 	return f, nil
@@ -133,7 +140,7 @@ func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	}
 	if f.Parts&wire.PartCancel != 0 {
 		c.s.out.detach(&c.out)
-		c.s.table.remove(&c.out)
+		c.s.table.abandon(&c.out, 0) // nothing follows a cancel
 		c.own.end(context.Canceled)
 	}
 	return nil

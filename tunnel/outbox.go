@@ -479,7 +479,7 @@ func (o *outbox) build() mem.Buffer {
 		final := c.items.front().final
 		b = c.appendNext(b)
 		if final && c.items.len() == 0 {
-			o.session.table.remove(c)
+			o.session.table.abandon(c, c.late)
 		}
 		o.enlist(c)
 	}

@@ -110,7 +110,6 @@ func (t *table) remove(c *outbound) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
-	t.stray = min(t.stray+c.late, maxStray)
 }
 
 // abandon forgets a call that the peer may not yet know to be over: so many

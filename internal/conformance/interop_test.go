@@ -55,7 +55,7 @@ type slowInput struct {
 	testgrpc.TestService_StreamingInputCallServer
 }
 
-func (s slowInput) Recv() (*testpb.StreamingInputCallRequest, error) {
+func (s slowInput) Recv() (*testgrpc.StreamingInputCallRequest, error) {
 	in, err := s.TestService_StreamingInputCallServer.Recv()
 	if err == io.EOF {
 		settle()

@@ -218,6 +218,7 @@ func TestStats(t *testing.T) {
 		"of a stream with a header first": {
 			intercept: recording, want: "Aborted",
 			handlers: handlers{stream: func(s *served) error {
+				settle()
 				s.sendHeader(odd)
 				settle()
 				return failed
