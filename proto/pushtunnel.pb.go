@@ -142,8 +142,8 @@ type Frame struct {
 	// pong answers a ping.
 	Pong uint64 `protobuf:"varint,14,opt,name=pong,proto3" json:"pong,omitempty"`
 	// received is the count of bytes of encoded batches that this end has
-	// received on this session, all in all. An end sends it with whatever it sends
-	// next, and by itself once 64 KiB came since the last. It lets the sender
+	// received on this session, all in all. An end may send it with whatever it
+	// sends, and sends it by itself once 64 KiB came since the last. It lets the sender
 	// bound what is under way, so that control frames never queue behind much
 	// data. It is counted before any call's reader has taken anything: a stalled
 	// reader does not hold it back.

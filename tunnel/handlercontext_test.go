@@ -71,7 +71,7 @@ func TestHandlerContextDeadline(t *testing.T) {
 				})
 				time.Sleep(timeout + 1)
 				p.want("the handler has returned", end(1))
-				if got != context.DeadlineExceeded { //nolint:errorlint // as package context has it
+				if got != context.DeadlineExceeded {
 					t.Errorf("got the error %v, want %v", got, context.DeadlineExceeded)
 				}
 			})
@@ -122,7 +122,7 @@ func TestHandlerContextCancel(t *testing.T) {
 			derived, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()
 			<-derived.Done()
-			if err := derived.Err(); err != context.Canceled { //nolint:errorlint // as package context has it
+			if err := derived.Err(); err != context.Canceled {
 				t.Errorf("got the error %v, want %v", err, context.Canceled)
 			}
 			<-ctx.Done()

@@ -20,6 +20,9 @@ const (
 	batchTarget = 16<<10 - 5
 	// ackEvery is how many received bytes are confirmed without being asked.
 	ackEvery = 64 << 10
+	// ackWith is how many received bytes are worth to be confirmed with what is
+	// sent anyway.
+	ackWith = 4 << 10
 	// ackSize is no less than the size of the frame that confirms.
 	ackSize = 14
 	// maxControl is how many bytes of control frames may wait. Only a peer that
@@ -355,8 +358,9 @@ func (o *outbox) due() bool {
 }
 
 // flush sends what is ready, unless somebody does that already. It does not
-// block. o.mu is held and released. A caller that can wait for others yields
-// once, so that their frames travel with its own.
+// block. o.mu is held and released. A caller that can wait for others yields, to
+// those that are ready and to those that they wake, so that their frames travel
+// with its own.
 func (o *outbox) flush(yield bool) {
 	if o.flushing || !o.due() {
 		o.rest()
@@ -366,6 +370,7 @@ func (o *outbox) flush(yield bool) {
 	o.flushing = true
 	if yield && o.open.Load() > 1 {
 		o.mu.Unlock()
+		runtime.Gosched()
 		runtime.Gosched()
 		o.mu.Lock()
 	}
@@ -462,7 +467,7 @@ func (o *outbox) build() mem.Buffer {
 	b := (*buf)[:0]
 	b = append(b, o.control...)
 	o.control = o.control[:0]
-	if n := o.received.Load(); n > o.acked {
+	if n := o.received.Load(); n-o.acked >= ackWith {
 		o.acked = n
 		var part [ackSize]byte
 		b = wire.AppendSessionFrame(b, wire.AppendReceived(part[:0], n))

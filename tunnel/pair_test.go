@@ -103,7 +103,7 @@ func someCall(s *Session, random *rand.Rand, prefix string) error {
 		size := []int{0, 1, 100, 3000, 20_000, 30_000, 200_000}[random.IntN(7)]
 		return prefix + strings.Repeat("x", random.IntN(size+1))
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // the session ends it
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if random.IntN(2) == 0 {
 		want, reply := message(), &wrapperspb.BytesValue{}
@@ -133,7 +133,7 @@ func someCall(s *Session, random *rand.Rand, prefix string) error {
 				return
 			}
 		}
-		stream.CloseSend() //nolint:errcheck // RecvMsg tells
+		stream.CloseSend()
 	}()
 	for i, want := range sent {
 		if i == giveUp {

@@ -107,7 +107,7 @@ func TestConfirmationsTravelWithPieces(t *testing.T) {
 		for range 3 {
 			before := p.transport.sends.Load()
 			p.mute = true
-			p.send(window(1, chunk))
+			p.sendBytes(append(field(99, make([]byte, ackWith)), encodedBatch(window(1, chunk))...))
 			p.next("a piece")
 			if p.confirmed != p.sent {
 				t.Errorf("got %d bytes confirmed, want all %d", p.confirmed, p.sent)

@@ -114,7 +114,6 @@ type fuzzRun struct {
 type fuzzCall struct {
 	cancel context.CancelFunc
 	stream grpc.ClientStream // nil if it is unary
-	busy   bool              // something of it runs
 	work   *async
 }
 
@@ -158,7 +157,7 @@ func (r *fuzzRun) bytes(n int) []byte {
 }
 
 func (r *fuzzRun) run() {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // calls must end without it
+	ctx, cancel := context.WithCancel(context.Background())
 	r.ctx = ctx
 	cfg := Config{
 		MaxCalls: fuzzCalls, CallWindow: fuzzWindow, MaxCallWindow: 4 * fuzzWindow, MaxBuffered: fuzzBuffered,
@@ -396,7 +395,7 @@ func (r *fuzzRun) doLocal(op byte) {
 		if op == localLarge {
 			request = string(filled(150_000))
 		}
-		r.call(func(ctx context.Context, c *fuzzCall) error {
+		r.call(func(ctx context.Context) error {
 			return r.p.session.Invoke(ctx, unaryMethod, text(request), &wrapperspb.BytesValue{})
 		})
 	case localBidi:
@@ -440,14 +439,14 @@ func (r *fuzzRun) callContext() (context.Context, context.CancelFunc) {
 	return context.WithCancel(r.ctx)
 }
 
-func (r *fuzzRun) call(f func(ctx context.Context, c *fuzzCall) error) {
+func (r *fuzzRun) call(f func(ctx context.Context) error) {
 	if len(r.calls) == fuzzCaller {
 		return
 	}
 	c := &fuzzCall{}
 	var ctx context.Context
 	ctx, c.cancel = r.callContext()
-	c.work = start(r.t, func() error { return f(ctx, c) })
+	c.work = start(r.t, func() error { return f(ctx) })
 	r.calls = append(r.calls, c)
 }
 

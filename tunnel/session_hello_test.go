@@ -170,7 +170,10 @@ func TestHelloOfAnAcceptedSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := newPeer(t)
 		p.accept(Config{Heartbeat: 1500 * time.Millisecond, CallWindow: 1, MaxMetadata: 1 << 30},
-			p.hello(func(h *pb.Hello) { h.PreviousSession = "before"; h.PreviousLost = true; h.MaxMetadata = 1 << 31 }))
+			p.hello(func(h *pb.Hello) {
+				h.PreviousSession, h.PreviousLost = "before", true
+				h.MaxMetadata, h.CallWindow = 1<<31, 1<<40
+			}))
 		if id, lost := p.session.PreviousSession(); id != "before" || !lost {
 			t.Errorf("got the previous session %q, lost: %v, want %q, true", id, lost, "before")
 		}
@@ -179,6 +182,9 @@ func TestHelloOfAnAcceptedSession(t *testing.T) {
 		p.want("limits stay within the protocol's", &pb.Frame{Hello: &pb.Hello{
 			Version: 1, SessionId: "test-session", HeartbeatMs: 1500, CallWindow: wire.MinCallWindow, MaxMetadata: wire.MaxMetadata,
 		}})
+		if got := p.session.remote.callWindow; got != 1<<30 {
+			t.Errorf("got a window of %d bytes for the peer's calls, want 1 GiB", got)
+		}
 		if got := p.session.remote.maxMetadata; got != wire.MaxMetadata {
 			t.Errorf("got %d bytes of metadata for the peer, want %d", got, wire.MaxMetadata)
 		}

@@ -307,8 +307,8 @@ func TestAnswersInAnyOrder(t *testing.T) {
 	})
 }
 
-// Everything received is confirmed: with what is sent next, and by itself after
-// 64 KiB.
+// What is received is confirmed: with what is sent next if it is worth it, and by
+// itself after 64 KiB.
 func TestConfirmations(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := dialled(t, Config{Services: testService{}.services()})
@@ -323,8 +323,15 @@ func TestConfirmations(t *testing.T) {
 		if p.confirmed != p.sent {
 			t.Errorf("got %d bytes confirmed, want all %d", p.confirmed, p.sent)
 		}
+		before = p.confirmed
 		p.send(request(1, "x"))
 		p.want("an answer", answer(1, "x"))
+		if p.confirmed != before {
+			t.Errorf("got %d bytes confirmed with the answer, want no frame for so few", p.confirmed-before)
+		}
+		p.sendBytes(field(99, make([]byte, ackWith)))
+		p.send(request(3, "x"))
+		p.want("an answer", answer(3, "x"))
 		if p.confirmed != p.sent {
 			t.Errorf("got %d bytes confirmed with the answer, want all %d", p.confirmed, p.sent)
 		}

@@ -76,7 +76,7 @@ func TestWorkersKeepCallsApart(t *testing.T) {
 			p.want("it ends at once", end(id))
 		}
 		for i, ctx := range contexts {
-			if ctx.Err() != context.Canceled { //nolint:errorlint // as gRPC has it
+			if ctx.Err() != context.Canceled {
 				t.Errorf("call %d: got the context's error %v, want %v", i, ctx.Err(), context.Canceled)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -58,7 +59,10 @@ type slowInput struct {
 func (s slowInput) Recv() (*testgrpc.StreamingInputCallRequest, error) {
 	in, err := s.TestService_StreamingInputCallServer.Recv()
 	if err == io.EOF {
-		settle()
+		select {
+		case <-s.Context().Done():
+		case <-time.After(time.Millisecond):
+		}
 	}
 	return in, err
 }
