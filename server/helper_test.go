@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -55,8 +56,11 @@ func hangs(began chan<- struct{}) func(grpc.ServiceRegistrar) {
 	}}).register
 }
 
-// ask makes a unary call and returns the label of who answered.
+// ask makes a unary call and returns the label of who answered. It does not wait
+// for more than a day of the bubble, so that a call which hangs fails its test.
 func ask(ctx context.Context, cc grpc.ClientConnInterface, opts ...grpc.CallOption) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 24*time.Hour)
+	defer cancel()
 	r, err := testgrpc.NewTestServiceClient(cc).UnaryCall(ctx, &testgrpc.SimpleRequest{}, opts...)
 	return r.GetServerId(), err
 }

@@ -136,13 +136,12 @@ func (o *outbox) finish(c *outbound, post []byte) {
 
 // enter counts a call in, unless limit calls are in or the session is to end.
 func (o *outbox) enter(limit int) (ok, leaving bool) {
-	switch {
-	case o.leaving.Load():
-		return false, true
-	case o.open.Add(1) > int64(limit):
+	if o.open.Add(1) > int64(limit) {
 		o.exit()
-		return false, false
-	case o.leaving.Load():
+		return false, o.leaving.Load()
+	}
+	// last may have looked at the count before or after it grew.
+	if o.leaving.Load() {
 		o.exit()
 		return false, true
 	}
