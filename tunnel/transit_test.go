@@ -140,7 +140,7 @@ func TestTransitModel(t *testing.T) {
 				if shortest == 0 || took < shortest {
 					shortest = took
 				}
-				if took <= 2*shortest+transitSlack {
+				if took-shortest <= max(transitSlack, shortest/2) {
 					window = min(2*window, maxTransit)
 				}
 			},
