@@ -10,7 +10,7 @@ const (
 	// be under way to the peer before its reader has confirmed any. It is small, so
 	// that the first round trip measured is that of the path and not of a queue. But
 	// it is above the 64 KiB at which the reader must confirm.
-	minTransit = 80 << 10
+	minTransit = 128 << 10
 	// maxTransit is how far it may grow.
 	maxTransit = 16 << 20
 	// transitSlack is how much longer than the shortest round trip a round trip may
