@@ -101,6 +101,7 @@ func TestOnFinish(t *testing.T) {
 			handlers: handlers{stream: echo},
 			call: func(ctx context.Context, c *call) {
 				s := c.open(ctx, bidiMethod, finishing(c.tr))
+				synctest.Wait() // or the handler may never see the call
 				s.send("not a message")
 				c.tr.caller("sent", nil)
 				s.recv()
