@@ -1,16 +1,11 @@
 package server_test
 
 import (
-	"context"
-	"net"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/grpc/codes"
 
 	pb "github.com/pushtunnel/pushtunnel/proto"
 	"github.com/pushtunnel/pushtunnel/server"
@@ -65,41 +60,33 @@ func TestNoCallOvertakesTheHello(t *testing.T) {
 	})
 }
 
-// holdUp is a stats handler that, when armed, holds up the next message that the
-// server sends.
-type holdUp struct {
-	armed   atomic.Bool
-	release chan struct{}
-}
-
-func (h *holdUp) HandleRPC(_ context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutPayload); ok && h.armed.CompareAndSwap(true, false) {
-		<-h.release
-	}
-}
-func (*holdUp) HandleConn(context.Context, stats.ConnStats)                       {}
-func (*holdUp) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (*holdUp) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-// serveWith serves push on a gRPC server with these options, and returns a
-// connection to it.
-func serveWith(t *testing.T, push *server.Server, opts ...grpc.ServerOption) *grpc.ClientConn {
-	t.Helper()
-	g := grpc.NewServer(opts...)
-	push.Register(g)
-	l := bufconn.Listen(1 << 20)
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
-	cc, err := grpc.NewClient("passthrough:///test", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cc.Close()
-		push.Close()
-		g.Stop()
-		<-served
+// What ends a session is the reason of its end, and not what comes of it: here
+// the client ends the stream in order before the server has done so.
+func TestTheFirstReasonCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := &holdUp{release: make(chan struct{})}
+		var log hookLog
+		push := server.New(log.option())
+		cc := serveWith(t, push, grpc.StatsHandler(hold))
+		r := dialRaw(t, cc, "clientname", "c1")
+		r.hello(&pb.Hello{})
+		synctest.Wait()
+		hold.armed.Store(true)
+		go func() {
+			for s := range push.Sessions() {
+				s.Close("enough")
+			}
+		}()
+		batch, err := r.stream.Recv()
+		if err != nil || batch.GetFrames()[0].GetClose() == nil {
+			t.Fatalf("got %v, %v, want a close", batch, err)
+		}
+		if err := r.stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		close(hold.release)
+		wantCode(t, <-log.reasons, codes.Unavailable)
+		r.wantEnd(codes.Unavailable)
 	})
-	return cc
 }

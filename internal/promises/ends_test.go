@@ -254,6 +254,39 @@ func TestACallerThatSendsLearnsOfTheEnd(t *testing.T) {
 	})
 }
 
+// The handler of a call learns that the call was cancelled, though its caller
+// neither sends nor receives any more.
+func TestAHandlerLearnsThatItsCallerHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const latency = 10 * time.Millisecond
+		w := newWorld(t, faultnet.Config{Latency: latency}, server.WithHeartbeat(-1))
+		ended := make(chan time.Time, 1)
+		w.connect(t, "c1", &service{stream: func(s testgrpc.TestService_FullDuplexCallServer) error {
+			<-s.Context().Done()
+			ended <- time.Now()
+			return s.Context().Err()
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		finished := make(chan error, 1)
+		if _, err := w.stub("c1").FullDuplexCall(ctx, grpc.OnFinish(func(err error) { finished <- err })); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		start := time.Now()
+		cancel()
+		wantCode(t, "OnFinish", <-finished, codes.Canceled)
+		if got := time.Since(start); got != 0 {
+			t.Errorf("got an end of the call after %v, want it at once", got)
+		}
+		if got := (<-ended).Sub(start); got != latency {
+			t.Errorf("got an end of the handler's context after %v, want it after %v", got, latency)
+		}
+		if got := w.inFlight(); got != 0 {
+			t.Errorf("got %d calls under way, want none", got)
+		}
+	})
+}
+
 // Both ends notice within two heartbeats that the other has fallen silent, and
 // not before they may: a network that heals in time has lost nothing.
 func TestSilenceIsNoticedWithinTwoHeartbeats(t *testing.T) {

@@ -126,7 +126,7 @@ func TestSmallCallsBesideALargeTransfer(t *testing.T) {
 		faultnet.Config
 	}{
 		{"gigabit nearby", faultnet.Config{Latency: time.Millisecond, Bandwidth: 125_000_000}},
-		{"gigabit at 20 ms round trip", faultnet.Config{Latency: 10 * time.Millisecond, Bandwidth: 125_000_000}},
+		{"150 Mbit at 10 ms round trip", faultnet.Config{Latency: 5 * time.Millisecond, Bandwidth: 18_750_000}},
 	} {
 		for why, transfer := range transfers {
 			if path.Latency > time.Millisecond && strings.HasSuffix(why, "unary") {
