@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,10 +113,8 @@ func until(s stream, found func(*pb.Frame) bool) error {
 		if err != nil {
 			return err
 		}
-		for _, f := range batch.GetFrames() {
-			if found(f) {
-				return nil
-			}
+		if slices.ContainsFunc(batch.GetFrames(), found) {
+			return nil
 		}
 	}
 }

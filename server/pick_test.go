@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/metadata"
@@ -23,11 +24,11 @@ func sessionsOf(ids ...string) []*Session {
 // picks returns the ids that a picker chooses for calls of these sequence
 // numbers.
 func picks(p Picker, sessions []*Session, sequence ...uint64) string {
-	got := ""
+	var got strings.Builder
 	for _, n := range sequence {
-		got += p(Pick{Context: context.Background(), Name: "c1", Sessions: sessions, Sequence: n}).ID()
+		got.WriteString(p(Pick{Context: context.Background(), Name: "c1", Sessions: sessions, Sequence: n}).ID())
 	}
-	return got
+	return got.String()
 }
 
 func TestRoundRobinTakesTurns(t *testing.T) {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -15,15 +16,15 @@ import (
 // askAll makes so many calls, one after the other, and returns who answered.
 func askAll(t *testing.T, push *tunneltest.Server, name string, n int) string {
 	t.Helper()
-	got := ""
+	var got strings.Builder
 	for range n {
 		label, err := ask(t.Context(), push.Client(name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got += label
+		got.WriteString(label)
 	}
-	return got
+	return got.String()
 }
 
 func TestRoundRobinCountsEachNameForItself(t *testing.T) {

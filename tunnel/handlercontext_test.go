@@ -32,7 +32,7 @@ func handling(t *testing.T, timeout time.Duration, f func(ctx context.Context)) 
 	fr := begin(1, bidiMethod)
 	fr.Begin.Metadata = &pb.Metadata{Pairs: pairs("key", "value")}
 	if timeout != 0 {
-		fr.Begin.TimeoutUs = proto.Uint64(uint64(timeout / time.Microsecond)) //nolint:gosec // positive
+		fr.Begin.TimeoutUs = new(uint64(timeout / time.Microsecond)) //nolint:gosec // positive
 	}
 	p.send(fr)
 	return p

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -79,9 +80,7 @@ func (s *Services) GetServiceInfo() map[string]grpc.ServiceInfo {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	info := make(map[string]grpc.ServiceInfo, len(s.services))
-	for name, service := range s.services {
-		info[name] = service
-	}
+	maps.Copy(info, s.services)
 	return info
 }
 

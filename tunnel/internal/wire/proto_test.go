@@ -156,7 +156,7 @@ func generateFrame(t *rapid.T) *pb.Frame {
 			f.Begin.Metadata = generateMetadata(t, "metadata")
 		}
 		if has("timeout") {
-			f.Begin.TimeoutUs = proto.Uint64(generateUint(t, "timeout"))
+			f.Begin.TimeoutUs = new(generateUint(t, "timeout"))
 		}
 	}
 	if has("header") {
