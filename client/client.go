@@ -93,13 +93,9 @@ func (c *Client) Serve(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	switch {
-	case c.serving:
+	if c.serving {
 		c.mu.Unlock()
 		return ErrServing
-	case c.leaving.Err() != nil:
-		c.mu.Unlock()
-		return nil
 	}
 	c.serving = true
 	stopped := make(chan struct{})

@@ -108,7 +108,7 @@ func (r *run) pause(err error) {
 // connect opens a session and tells the hooks.
 func (r *run) connect() (*session, error) {
 	if err := r.c.leaving.Err(); err != nil {
-		return nil, err
+		return nil, err // Shutdown came while it waited, or before Serve
 	}
 	s := &session{moves: make(chan tunnel.GoAway, 1)}
 	cfg := r.c.opts.tunnel

@@ -83,6 +83,7 @@ func (s *Server) handshake(t tunnel.Transport, session *Session, p *peer.Peer) (
 
 // farewell tells the hooks that a session has ended.
 func (s *Server) farewell(ctx context.Context, session *Session) {
+	s.reg.remove(session) // OnEnd may be on its way yet
 	reason := session.tunnel.Err()
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
 	for _, h := range s.opts.hooks {

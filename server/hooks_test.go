@@ -54,6 +54,26 @@ func TestConnectedMayCallTheClient(t *testing.T) {
 	})
 }
 
+// When Disconnected is called the session is not to be found any more.
+func TestDisconnectedFindsTheSessionGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var push *tunneltest.Server
+		gone := make(chan bool, 100)
+		push = tunneltest.NewServer(t, server.WithHooks(server.Hooks{Disconnected: func(s *server.Session, _ error) {
+			_, found := push.Session(s.ID())
+			gone <- !found && len(names(push, s.Name())) == 0
+		}}))
+		for range cap(gone) {
+			c := run(t, push.Dial(t), "c1", nil)
+			<-c.connected
+			c.cancel()
+			if !<-gone {
+				t.Fatal("got a session in the hook that tells its end, want none")
+			}
+		}
+	})
+}
+
 // hookLog notes how sessions end.
 type hookLog struct{ reasons chan error }
 

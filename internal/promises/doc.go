@@ -8,6 +8,7 @@
 //     call that was never sent is tried again.
 //   - owner_test.go: a push goes only to a session that owns the name at that
 //     moment; a client that comes back owns its name within one round trip.
+//     killed_test.go: the callers of a client that is killed are told at once.
 //   - stalled_test.go: a stalled client or handler delays only its own calls, and
 //     memory is bounded by options. speed_test.go: nor does a large transfer
 //     delay others, and distance does not make it slow.

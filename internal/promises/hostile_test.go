@@ -173,7 +173,7 @@ const spare = 2
 // the good one is served.
 func (w *world) suffer(t *testing.T, send [][]byte, want []codes.Code) {
 	t.Helper()
-	cc := w.dial(t)
+	cc := w.connection(t)
 	h := w.attack(t, cc, "bad")
 	var err error
 	for i := range 2000 {
@@ -213,7 +213,7 @@ func TestBytesAtRandomHarmNobody(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, faultnet.Config{})
-		cc := w.dial(t)
+		cc := w.connection(t)
 		w.attack(t, cc, "bad").end() //nolint:errcheck // it opens the connection
 		goroutines := w.settle(t)
 		before := heap()
@@ -302,7 +302,7 @@ func TestAClientThatNeverReadsCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls, size = 1000, 64 << 10
 		w := newWorld(t, faultnet.Config{Buffer: 64 << 10})
-		h := w.attack(t, w.dial(t), "bad")
+		h := w.attack(t, w.connection(t), "bad")
 		if err := h.SendMsg(hello()); err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +341,7 @@ func TestAFloodOfStreamsWithoutAHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const streams = 1000
 		w := newWorld(t, faultnet.Config{})
-		cc := w.dial(t)
+		cc := w.connection(t)
 		w.attack(t, cc, "bad")
 		synctest.Wait()
 		before := heap()
@@ -462,7 +462,7 @@ func TestAHostileServerHarmsNoClient(t *testing.T) {
 				go func() { served <- g.Serve(listener) }()
 				w := &world{Server: server.New(), net: n}
 				var retries []error
-				m := w.start(t, w.dial(t), "c1", echo(), client.WithHooks(client.Hooks{
+				m := w.start(t, w.connection(t), "c1", echo(), client.WithHooks(client.Hooks{
 					Retry: func(err error, _ time.Duration) { retries = append(retries, err) },
 				}))
 				// It comes back once, and is told to stop then.

@@ -26,13 +26,20 @@ import (
 // world is a server on a network with faults.
 type world struct {
 	*server.Server
-	net *faultnet.Network
+	net  *faultnet.Network
+	dial []grpc.DialOption // of all connections
 }
 
 func newWorld(t *testing.T, path faultnet.Config, opts ...server.Option) *world {
 	t.Helper()
-	w := &world{Server: server.New(opts...), net: faultnet.New(path)}
-	g := grpc.NewServer(server.RecommendedOptions()...)
+	return newWorldWith(t, path, server.RecommendedOptions(), client.RecommendedOptions(), opts...)
+}
+
+// newWorldWith is newWorld with gRPC options for both ends.
+func newWorldWith(t *testing.T, path faultnet.Config, serve []grpc.ServerOption, dial []grpc.DialOption, opts ...server.Option) *world {
+	t.Helper()
+	w := &world{Server: server.New(opts...), net: faultnet.New(path), dial: dial}
+	g := grpc.NewServer(serve...)
 	w.Register(g)
 	listener := w.net.Listener()
 	served := make(chan error, 1)
@@ -48,10 +55,10 @@ func newWorld(t *testing.T, path faultnet.Config, opts ...server.Option) *world 
 	return w
 }
 
-// dial returns a gRPC connection of its own to the server.
-func (w *world) dial(t *testing.T) *grpc.ClientConn {
+// connection returns a gRPC connection of its own to the server.
+func (w *world) connection(t *testing.T) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient("passthrough:///promises", append(client.RecommendedOptions(),
+	cc, err := grpc.NewClient("passthrough:///promises", append(slices.Clip(w.dial),
 		grpc.WithContextDialer(w.net.DialContext), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}, MinConnectTimeout: time.Second}))...)
 	if err != nil {
@@ -78,7 +85,7 @@ type member struct {
 // connected. It has no backoff.
 func (w *world) connect(t *testing.T, name string, s testgrpc.TestServiceServer, opts ...client.Option) *member {
 	t.Helper()
-	m := w.start(t, w.dial(t), name, s, opts...)
+	m := w.start(t, w.connection(t), name, s, opts...)
 	<-m.came
 	return m
 }
