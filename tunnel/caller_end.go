@@ -54,7 +54,7 @@ func (c *callerCall) end(err error, outcome Outcome) {
 	}
 	left := c.in.drop(ended)
 	if begun && !over {
-		c.s.table.abandon(&c.out, left+lateFrames*frameCost)
+		c.s.table.forget(&c.out, left+lateFrames*frameCost)
 	}
 	c.stats.endCaller(c, c.result)
 	c.report()

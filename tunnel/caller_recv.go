@@ -150,7 +150,7 @@ func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	c.in.signal()
 	c.in.mu.Unlock()
 	if err == nil && over {
-		c.s.table.remove(&c.out)
+		c.s.table.forget(&c.out, 0)
 		if c.desc.ClientStreams {
 			c.s.out.detach(&c.out) // a SendMsg that waits is in vain
 		}

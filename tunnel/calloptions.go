@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -52,7 +53,7 @@ func (o *callOptions) rare() *rareOptions {
 // session that exists is ready.
 func (cfg *Config) parseOptions(opts []grpc.CallOption) (o callOptions, err error) {
 	o = callOptions{
-		format: format{codec: protoCodec}, maxRecv: cfg.MaxRecvMsgSize, maxSend: math.MaxInt32, rareOptions: noRareOptions,
+		format: *plainFormat(), maxRecv: cfg.MaxRecvMsgSize, maxSend: math.MaxInt32, rareOptions: noRareOptions,
 	}
 	for _, opt := range opts {
 		if err := o.set(opt); err != nil {
@@ -155,16 +156,17 @@ func (o *callOptions) setCompressor(name string) error {
 func (o *callOptions) chooseCodec() error {
 	switch {
 	case o.forced != nil:
-		o.codec = o.forced
+		o.codec, o.stock = o.forced, false
 		if o.subtype == "" && o.named {
 			o.subtype = strings.ToLower(o.forced.Name())
 		}
 	case o.subtype != "":
+		o.stock = false
 		if o.codec = codecFor(o.subtype); o.codec == nil {
 			return status.Errorf(codes.Internal, "no codec registered for content-subtype %s", o.subtype)
 		}
 	}
-	if o.subtype == protoCodec.Name() {
+	if o.subtype == proto.Name {
 		o.subtype = ""
 	}
 	return nil

@@ -95,12 +95,9 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(min(us, most)) * time.Microsecond //nolint:gosec // bounded
 }
 
-// plainFormat is that of nearly all calls.
-var plainFormat = &format{codec: protoCodec}
-
 func formatOf(b *wire.Begin) (*format, error) {
 	if len(b.Codec) == 0 && len(b.Compressor) == 0 {
-		return plainFormat, nil
+		return plainFormat(), nil
 	}
 	f := &format{}
 	f.subtype = string(b.Codec)
@@ -140,7 +137,7 @@ func (c *handlerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	}
 	if f.Parts&wire.PartCancel != 0 {
 		c.s.out.detach(&c.out)
-		c.s.table.abandon(&c.out, 0) // nothing follows a cancel
+		c.s.table.forget(&c.out, 0) // nothing follows a cancel
 		c.own.end(context.Canceled)
 	}
 	return nil

@@ -3,7 +3,9 @@ package tunnel
 import (
 	"io"
 	"math"
+	"reflect"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
@@ -18,6 +20,7 @@ type format struct {
 	codec      encoding.CodecV2
 	subtype    string // the codec's name on the wire; empty: proto
 	compressor encoding.Compressor
+	stock      bool // the codec is gRPC's own for protobuf
 }
 
 // name returns the name of the compressor, empty without one.
@@ -31,14 +34,25 @@ func (f *format) name() string {
 // gRPC's 5 bytes before a message, which stats handlers expect to be counted.
 const grpcPrefix = 5
 
-var protoCodec = encoding.GetCodecV2(proto.Name)
+// plainFormat returns the format of nearly all calls: the codec "proto", and no
+// compressor. A program may have put a codec of its own in the place of gRPC's, in
+// an init function: so it is not looked up before the first call.
+var plainFormat = sync.OnceValue(func() *format {
+	f := &format{codec: registered(proto.Name)}
+	t := reflect.TypeOf(f.codec)
+	f.stock = t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "google.golang.org/grpc/encoding/proto"
+	return f
+})
 
 // codecFor returns the codec of a content-subtype, nil if none is registered.
 func codecFor(subtype string) encoding.CodecV2 {
 	if subtype == "" || subtype == proto.Name {
-		return protoCodec
+		return plainFormat().codec
 	}
-	subtype = strings.ToLower(subtype)
+	return registered(strings.ToLower(subtype))
+}
+
+func registered(subtype string) encoding.CodecV2 {
 	if c := encoding.GetCodecV2(subtype); c != nil {
 		return c
 	}
@@ -92,7 +106,7 @@ func (f *format) encode(m any, limit int) (encoded, error) {
 	if m == nil {
 		return encoded{data: mem.SliceBuffer(nil)}, nil // as in grpc-go
 	}
-	if f.codec == protoCodec && f.compressor == nil {
+	if f.stock && f.compressor == nil {
 		if m, ok := m.(gproto.Message); ok {
 			return encodeProto(m, limit)
 		}

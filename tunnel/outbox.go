@@ -40,11 +40,10 @@ const (
 // and who sends it. Control frames go first. Then the calls that have something
 // to say and the window to say it take turns, a piece each.
 type outbox struct {
-	session   *Session
-	transport Transport
-	received  atomic.Uint64 // bytes of batches that came in; set by the reader
-	open      atomic.Int64  // calls that have entered and not left
-	leaving   atomic.Bool   // no more may enter
+	session  *Session
+	received atomic.Uint64 // bytes of batches that came in; set by the reader
+	open     atomic.Int64  // calls that have entered and not left
+	leaving  atomic.Bool   // no more may enter
 
 	// mu guards what follows and the outbound half of every call.
 	mu       sync.Mutex
@@ -61,7 +60,7 @@ type outbox struct {
 }
 
 func (o *outbox) init(s *Session) {
-	o.session, o.transport = s, s.transport
+	o.session = s
 	o.transit.window = minTransit
 }
 
@@ -373,7 +372,7 @@ func (o *outbox) rest() {
 
 // inline reports whether a send now cannot block.
 func (o *outbox) inline() bool {
-	return o.transit.underWay() < uint64(o.transport.InlineBytes()) //nolint:gosec // a small constant
+	return o.transit.underWay() < uint64(o.session.transport.InlineBytes()) //nolint:gosec // a small constant
 }
 
 // sendBatch builds and sends one batch. If there is none, or the transport has
@@ -387,7 +386,7 @@ func (o *outbox) sendBatch() bool {
 		return false
 	}
 	o.mu.Unlock()
-	err := o.transport.Send(batch)
+	err := o.session.transport.Send(batch)
 	if err != nil && err != io.EOF {
 		o.session.end(fmt.Errorf("sending failed: %w", err))
 	}
@@ -433,7 +432,7 @@ func (o *outbox) build() mem.Buffer {
 		final := c.items.front().final
 		b = c.appendNext(b)
 		if final && c.items.len() == 0 {
-			o.session.table.abandon(c, c.late)
+			o.session.table.forget(c, c.late)
 		}
 		o.enlist(c)
 	}

@@ -38,8 +38,8 @@ type Session struct {
 	ending   atomic.Bool    // somebody ends the session
 	err      error          // why; to be read after done
 	reader   sync.WaitGroup // of the goroutine that reads
-	doneOnce sync.Once
-	peerDone chan struct{} // closed when the peer begins no more calls; nil if it never does
+	peerDone chan struct{}  // closed when the peer begins no more calls; nil if it never does
+	parted   bool           // the reader's: it is
 }
 
 // limits are what the peer takes.

@@ -168,7 +168,10 @@ func (s *Session) readSessionFrame(f *wire.Frame) error {
 		if s.server {
 			return errRole
 		}
-		s.doneOnce.Do(func() { close(s.peerDone) })
+		if !s.parted {
+			s.parted = true
+			close(s.peerDone)
+		}
 	}
 	if f.Parts&wire.PartClose != 0 {
 		st := &pb.Status{}

@@ -105,16 +105,9 @@ func (t *table) enlist(id uint64, c call) {
 	t.calls[id] = c
 }
 
-// remove forgets a call that both ends know to be over.
-func (t *table) remove(c *outbound) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.calls, c.id)
-}
-
-// abandon forgets a call that the peer may not yet know to be over: so many
+// forget forgets a call that is over. The peer may not know that yet: so many
 // bytes of it may still come.
-func (t *table) abandon(c *outbound, bytes int64) {
+func (t *table) forget(c *outbound, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.calls, c.id)
