@@ -29,7 +29,8 @@
 // while another is held; otherwise they are held one at a time.
 //
 // The files follow that: session*.go the session and its life, outbox.go and
-// transit.go the sending side, inbox.go and window.go the receiving side,
-// caller.go and handler.go the two ends of a call, transport.go, stream.go and
-// pipe.go what carries batches. The frames themselves are in internal/wire.
+// transit.go its sending side, outbound.go and inbox.go the two halves of a call,
+// caller*.go and handler*.go its two ends, window.go its flow control,
+// transport.go, stream.go and pipe.go what carries batches. The frames themselves
+// are in internal/wire.
 package tunnel
