@@ -86,8 +86,8 @@ func (x *Batch) GetFrames() []*Frame {
 // A frame with call_id 0 is about the session and may carry hello, ping, pong,
 // received, go_away, done and close. A frame with another call_id is about that
 // call and may carry the rest. A part stands at most once in a frame. A frame
-// without a known part is of an unknown
-// kind: it is skipped, or, if critical is set, a protocol error.
+// without a known part is of an unknown kind: it is skipped, or, if critical is
+// set, a protocol error.
 //
 // Protocol errors end the session: the end that notices sends close where it
 // can, then ends the stream. Everything else that is wrong with a call ends
