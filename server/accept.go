@@ -51,40 +51,47 @@ func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Pe
 	if err := <-admitted; err != nil {
 		return err
 	}
+	s.greet(ctx, session)
+	<-session.link.Done()
+	s.farewell(ctx, session)
+	return session.link.Err()
+}
+
+// handshake waits for the client's hello and admits its session.
+func (s *Server) handshake(t tunnel.Transport, session *Session, p *peer.Peer) error {
+	cfg := s.opts.tunnel
+	cfg.Remote, cfg.Peer = session.peer, p
+	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
+	cfg.OnEnd = func() { s.reg.remove(session) }
+	accepted, err := tunnel.Accept(s.closing, t, cfg)
+	if err != nil {
+		if s.closing.Err() != nil {
+			return unavailable(s.opts.reconnectAfter, closedReason)
+		}
+		return err
+	}
+	session.link = accepted
+	if err := s.admit(session); err != nil {
+		session.link.Close(err)
+		return err
+	}
+	return nil
+}
+
+// greet tells the hooks that a session has come.
+func (s *Server) greet(ctx context.Context, session *Session) {
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client connected", attrs(session)...)
 	for _, h := range s.opts.hooks {
 		if h.Connected != nil {
 			h.Connected(session)
 		}
 	}
-	<-session.tunnel.Done()
-	s.farewell(ctx, session)
-	return session.tunnel.Err()
-}
-
-// handshake waits for the client's hello and admits its session.
-func (s *Server) handshake(t tunnel.Transport, session *Session, p *peer.Peer) (err error) {
-	cfg := s.opts.tunnel
-	cfg.Remote, cfg.Peer = session.peer, p
-	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
-	cfg.OnEnd = func() { s.reg.remove(session) }
-	if session.tunnel, err = tunnel.Accept(s.closing, t, cfg); err != nil {
-		if s.closing.Err() != nil {
-			return unavailable(s.opts.reconnectAfter, closedReason)
-		}
-		return err
-	}
-	if err := s.admit(session); err != nil {
-		session.tunnel.Close(err)
-		return err
-	}
-	return nil
 }
 
 // farewell tells the hooks that a session has ended.
 func (s *Server) farewell(ctx context.Context, session *Session) {
 	s.reg.remove(session) // OnEnd may be on its way yet
-	reason := session.tunnel.Err()
+	reason := session.link.Err()
 	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
 	for _, h := range s.opts.hooks {
 		if h.Disconnected != nil {
@@ -96,13 +103,18 @@ func (s *Server) farewell(ctx context.Context, session *Session) {
 // admit enters a session under its name, says hello, and ends those that it
 // takes the place of.
 func (s *Server) admit(session *Session) error {
-	previous, lost := session.tunnel.PreviousSession()
+	own, _ := session.link.(*tunnel.Session) // nil for other protocols, which have no such handshake
+	var previous string
+	var lost bool
+	if own != nil {
+		previous, lost = own.PreviousSession()
+	}
 	replaced, err := s.reg.add(session, s.opts.duplicates, previous, lost)
 	if err != nil {
 		return err
 	}
 	for _, old := range replaced {
-		old.tunnel.Close(status.Errorf(codes.Aborted, "pushtunnel: a newer session of client %q has taken over", session.Name()))
+		old.link.Close(status.Errorf(codes.Aborted, "pushtunnel: a newer session of client %q has taken over", session.Name()))
 	}
 	// Shutdown and Close may have listed the sessions before this one was among
 	// them.
@@ -111,9 +123,11 @@ func (s *Server) admit(session *Session) error {
 		s.reg.remove(session)
 		return unavailable(s.opts.reconnectAfter, closedReason)
 	}
-	session.tunnel.Welcome()
+	if own != nil {
+		own.Welcome()
+	}
 	select {
-	case <-session.tunnel.Done():
+	case <-session.link.Done():
 		// It may have been forgotten before it was entered.
 		s.reg.remove(session)
 	default:

@@ -43,13 +43,13 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 
 func (c *Conn) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	return c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
-		return s.tunnel.Invoke(ctx, method, args, reply, opts...)
+		return s.link.Invoke(ctx, method, args, reply, opts...)
 	})
 }
 
 func (c *Conn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (stream grpc.ClientStream, err error) {
 	err = c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
-		stream, err = s.tunnel.NewStream(ctx, desc, method, opts...)
+		stream, err = s.link.NewStream(ctx, desc, method, opts...)
 		return err
 	})
 	if err != nil {

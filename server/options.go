@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -122,8 +123,8 @@ func WithStatsHandlers(h ...stats.Handler) Option {
 	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
 }
 
-// WithLogger sets where sessions that come and go are logged, at level INFO. The
-// default is nowhere.
+// WithLogger sets where sessions that come and go are logged, at level INFO, and
+// raw connections that end with an error, at level DEBUG. The default is nowhere.
 func WithLogger(l *slog.Logger) Option { return optionFunc(func(o *options) { o.logger = l }) }
 
 // WithHeartbeat sets the interval of heartbeats: a client that has not been
@@ -173,14 +174,20 @@ func WithMaxBuffered(n int64) Option {
 	return optionFunc(func(o *options) { o.tunnel.MaxBuffered = n })
 }
 
-const levelInfo = slog.LevelInfo
+const (
+	levelInfo  = slog.LevelInfo
+	levelDebug = slog.LevelDebug
+)
 
 // attrs are the keys by which logs name a session.
 func attrs(s *Session) []slog.Attr {
 	p := s.Peer()
-	return []slog.Attr{
-		slog.String("client", p.Name), slog.String("session", p.Session), slog.String("protocol", p.Protocol), slog.Any("addr", p.Addr),
-	}
+	return append([]slog.Attr{slog.String("client", p.Name), slog.String("session", p.Session)}, connAttrs(p.Protocol, p.Addr)...)
+}
+
+// connAttrs are the keys by which logs name a connection.
+func connAttrs(protocol string, addr net.Addr) []slog.Attr {
+	return []slog.Attr{slog.String("protocol", protocol), slog.Any("addr", addr)}
 }
 
 // reasonAttrs tell why a session has ended.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/pushtunnel/pushtunnel/proto"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // ErrServerClosed is the cause of calls that fail because the Server was closed.
@@ -29,19 +30,25 @@ type Server struct {
 	closing context.Context //nolint:containedctx // used as a signal
 	stop    context.CancelFunc
 
-	// mu guards what follows.
+	// draining ends when Shutdown or Close is called.
+	draining context.Context //nolint:containedctx // used as a signal
+	drain    context.CancelFunc
+
+	workers *tunnel.Workers // for calls of clients, where a protocol has those
+
+	// mu keeps handlers from growing when draining has ended.
 	mu       sync.Mutex
-	draining bool
-	handlers sync.WaitGroup // of sessions; grows only while not draining
+	handlers sync.WaitGroup // of sessions and listeners
 }
 
 // New returns a Server without sessions.
 func New(opts ...Option) *Server {
-	s := &Server{opts: defaults()}
+	s := &Server{opts: defaults(), workers: tunnel.NewWorkers()}
 	for _, o := range opts {
 		o.apply(&s.opts)
 	}
 	s.opts.chain()
+	s.draining, s.drain = context.WithCancel(context.Background())
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.reg.init(s.closing.Done())
 	return s
@@ -88,9 +95,7 @@ func (s *Server) Sessions(names ...string) iter.Seq[*Session] {
 //
 // Call it before grpc.Server.GracefulStop, which waits for tunnels for ever.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
+	s.refuse()
 	for _, session := range s.reg.all() {
 		session.Drain(shutdownReason)
 	}
@@ -111,22 +116,28 @@ const (
 // answer get UNAVAILABLE. It returns when the hooks of all sessions have
 // returned; a hook must not call it.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
+	s.refuse()
 	s.stop()
 	for _, session := range s.reg.all() {
-		session.tunnel.Close(unavailable(s.opts.reconnectAfter, closedReason))
+		session.link.Close(unavailable(s.opts.reconnectAfter, closedReason))
 	}
 	s.handlers.Wait()
+	s.workers.Close()
 	return nil
+}
+
+// refuse takes no more sessions.
+func (s *Server) refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drain()
 }
 
 // enter counts a session's handler in, unless no more are taken.
 func (s *Server) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.draining.Err() != nil {
 		return unavailable(s.opts.reconnectAfter, shutdownReason)
 	}
 	s.handlers.Add(1)
@@ -135,9 +146,7 @@ func (s *Server) enter() error {
 
 // state reports whether Shutdown or Close, and Close, have been called.
 func (s *Server) state() (draining, closed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining, s.closing.Err() != nil
+	return s.draining.Err() != nil, s.closing.Err() != nil
 }
 
 // unavailable is the status that tells a client to come back later.

@@ -17,7 +17,7 @@ import (
 type Session struct {
 	server *Server
 	peer   tunnel.Peer
-	tunnel *tunnel.Session
+	link   tunnel.Link
 	since  time.Time
 
 	// The registry's.
@@ -41,37 +41,37 @@ func (s *Session) Peer() tunnel.Peer { return s.peer }
 func (s *Session) Since() time.Time { return s.since }
 
 // InFlight returns how many calls are under way on the session.
-func (s *Session) InFlight() int { return s.tunnel.InFlight() }
+func (s *Session) InFlight() int { return s.link.InFlight() }
 
 // RoundTrip returns how long the last heartbeat took to come back, zero before
 // the first.
-func (s *Session) RoundTrip() time.Duration { return s.tunnel.RoundTrip() }
+func (s *Session) RoundTrip() time.Duration { return s.link.RoundTrip() }
 
 // Done returns a channel that is closed when the session has ended.
-func (s *Session) Done() <-chan struct{} { return s.tunnel.Done() }
+func (s *Session) Done() <-chan struct{} { return s.link.Done() }
 
 // Err tells why the session has ended: nil if it has not, or in order.
-func (s *Session) Err() error { return s.tunnel.Err() }
+func (s *Session) Err() error { return s.link.Err() }
 
 // Close ends the session at once. The client gets UNAVAILABLE with the reason,
 // and may come back.
 func (s *Session) Close(reason string) {
-	s.tunnel.Close(status.Error(codes.Unavailable, "pushtunnel: "+reason))
+	s.link.Close(status.Error(codes.Unavailable, "pushtunnel: "+reason))
 }
 
 // Drain asks the client to open another session and then to end this one, with
 // no call lost.
 func (s *Session) Drain(reason string) {
-	s.tunnel.GoAway(tunnel.GoAway{Reason: reason, ReconnectAfter: s.server.opts.reconnectAfter})
+	s.link.GoAway(tunnel.GoAway{Reason: reason, ReconnectAfter: s.server.opts.reconnectAfter})
 }
 
 // Invoke makes a unary call to this session.
 func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if s.server.opts.unary == nil {
-		return s.tunnel.Invoke(ctx, method, args, reply, opts...)
+		return s.link.Invoke(ctx, method, args, reply, opts...)
 	}
 	invoke := func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-		return s.tunnel.Invoke(ctx, method, req, reply, opts...)
+		return s.link.Invoke(ctx, method, req, reply, opts...)
 	}
 	return s.server.opts.unary(withTarget(ctx, s.Name()), method, args, reply, nil, invoke, opts...)
 }
@@ -79,10 +79,10 @@ func (s *Session) Invoke(ctx context.Context, method string, args, reply any, op
 // NewStream begins a streaming call to this session.
 func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if s.server.opts.stream == nil {
-		return s.tunnel.NewStream(ctx, desc, method, opts...)
+		return s.link.NewStream(ctx, desc, method, opts...)
 	}
 	stream := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		return s.tunnel.NewStream(ctx, desc, method, opts...)
+		return s.link.NewStream(ctx, desc, method, opts...)
 	}
 	return s.server.opts.stream(withTarget(ctx, s.Name()), desc, nil, method, stream, opts...)
 }

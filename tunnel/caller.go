@@ -109,7 +109,7 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 	c.out.win.left = s.remote.callWindow
 	c.in.init(&s.cfg, &s.budget, phaseHeader, o.maxRecv)
 	if len(s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginCallerStats(ctx, s, method, desc, &c.opts)
+		c.stats, c.ctx = beginCallerStats(ctx, &s.cfg, method, desc, &c.opts)
 	}
 	return c, nil
 }

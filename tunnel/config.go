@@ -123,9 +123,9 @@ func or[T comparable](v, def T) T {
 	return v
 }
 
-// withDefaults returns the configuration with its zero fields filled in and its
+// WithDefaults returns the configuration with its zero fields filled in and its
 // limits within the protocol's.
-func (c Config) withDefaults() Config {
+func (c Config) WithDefaults() Config {
 	c.MaxCalls = max(or(c.MaxCalls, defaultMaxCalls), 0)
 	if c.Services == nil {
 		c.MaxCalls = 0

@@ -173,7 +173,7 @@ func (c *handlerCall) lost(error) {
 // in grpc-go: recovery is an interceptor's work.
 func (c *handlerCall) run() {
 	if len(c.s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginHandlerStats(c)
+		c.stats, c.ctx = beginHandlerStats(c.ctx, &c.s.cfg, c.method, c.incoming, c.format.name())
 	}
 	reply, err := c.handle()
 	c.finish(reply, err)

@@ -61,7 +61,7 @@ type inboxModel struct {
 }
 
 func newInboxModel(cfg Config) *inboxModel {
-	m := &inboxModel{cfg: cfg.withDefaults()}
+	m := &inboxModel{cfg: cfg.WithDefaults()}
 	m.budget.left.Store(m.cfg.MaxBuffered)
 	m.in.init(&m.cfg, &m.budget, phaseMessages, m.cfg.MaxRecvMsgSize)
 	m.send.left = m.cfg.CallWindow
@@ -270,7 +270,7 @@ func TestInboxRefuses(t *testing.T) {
 		{"an empty message too many", append(make(frames, 16), piece(0)), "window"},
 	} {
 		var in inbox
-		cfg := Config{Services: &Services{}, CallWindow: 1024}.withDefaults()
+		cfg := Config{Services: &Services{}, CallWindow: 1024}.WithDefaults()
 		in.init(&cfg, &budget{}, phaseMessages, 1<<20)
 		for i, f := range test.frames {
 			err := putFrame(&in, f)
@@ -300,7 +300,7 @@ func TestInboxTakeWaits(t *testing.T) {
 				defer cancel()
 				var in inbox
 				var g grants
-				cfg := Config{Services: &Services{}, CallWindow: 1024}.withDefaults()
+				cfg := Config{Services: &Services{}, CallWindow: 1024}.WithDefaults()
 				in.init(&cfg, &budget{}, phaseMessages, 1<<20)
 				var got []string
 				go func() {
@@ -398,7 +398,7 @@ func TestInboxGrowsOnlyByRule(t *testing.T) {
 		var in inbox
 		var b budget
 		b.left.Store(test.budget)
-		cfg := Config{Services: &Services{}, CallWindow: size, MaxCallWindow: test.max}.withDefaults()
+		cfg := Config{Services: &Services{}, CallWindow: size, MaxCallWindow: test.max}.WithDefaults()
 		in.init(&cfg, &b, phaseMessages, 1<<20)
 		if got := test.run(&in); int64(got) != test.grant || in.win.size != size+test.grown { //nolint:gosec // small
 			t.Errorf("%s: got %d bytes granted and a window of %d, want %d and %d", test.name, got, in.win.size, test.grant, size+test.grown)

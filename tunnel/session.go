@@ -83,7 +83,7 @@ func (s *Session) Welcome() {
 
 func newSession(t Transport, cfg Config, server bool) *Session {
 	s := &Session{
-		cfg:       cfg.withDefaults(),
+		cfg:       cfg.WithDefaults(),
 		server:    server,
 		transport: t,
 		hello:     make(chan struct{}),

@@ -25,9 +25,9 @@ type callStats struct {
 
 // beginCallerStats begins the events of a call at the caller. The context it
 // returns carries the handlers' tags.
-func beginCallerStats(ctx context.Context, s *Session, method string, desc *grpc.StreamDesc, opts *callOptions) (*callStats, context.Context) {
+func beginCallerStats(ctx context.Context, cfg *Config, method string, desc *grpc.StreamDesc, opts *callOptions) (*callStats, context.Context) {
 	c := &callStats{
-		handlers: s.cfg.StatsHandlers, caller: true, peer: s.cfg.Peer, compressor: opts.compressorName, began: time.Now(),
+		handlers: cfg.StatsHandlers, caller: true, peer: cfg.Peer, compressor: opts.compressorName, began: time.Now(),
 	}
 	ctx = c.tag(ctx, &stats.RPCTagInfo{FullMethodName: method, FailFast: !opts.wait})
 	c.tell(&stats.Begin{
@@ -39,12 +39,11 @@ func beginCallerStats(ctx context.Context, s *Session, method string, desc *grpc
 
 // beginHandlerStats begins the events of a call at the handler. The context it
 // returns carries the handlers' tags.
-func beginHandlerStats(call *handlerCall) (*callStats, context.Context) {
-	s, method := call.s, call.method
-	c := &callStats{handlers: s.cfg.StatsHandlers, peer: s.cfg.Peer, compressor: call.format.name(), began: time.Now()}
-	ctx := c.tag(call.ctx, &stats.RPCTagInfo{FullMethodName: method.name})
+func beginHandlerStats(ctx context.Context, cfg *Config, method *method, incoming metadata.MD, compressor string) (*callStats, context.Context) {
+	c := &callStats{handlers: cfg.StatsHandlers, peer: cfg.Peer, compressor: compressor, began: time.Now()}
+	ctx = c.tag(ctx, &stats.RPCTagInfo{FullMethodName: method.name})
 	c.tell(&stats.InHeader{
-		Header: call.incoming.Copy(), FullMethod: method.name, Compression: c.compressor,
+		Header: incoming.Copy(), FullMethod: method.name, Compression: c.compressor,
 		RemoteAddr: c.peer.Addr, LocalAddr: c.peer.LocalAddr,
 	})
 	c.tell(&stats.Begin{

@@ -12,9 +12,16 @@ const maxParked = 128
 type Workers struct {
 	// mu guards what follows.
 	mu     sync.Mutex
-	parked []chan *handlerCall // the last to park is the first to run: its stack is still in the cache
+	parked []chan task // the last to park is the first to run: its stack is still in the cache
 	closed bool
 }
+
+// task is what a worker runs.
+type task interface{ run() }
+
+type taskFunc func()
+
+func (f taskFunc) run() { f() }
 
 // NewWorkers returns Workers with no goroutines yet.
 func NewWorkers() *Workers { return &Workers{} }
@@ -31,40 +38,44 @@ func (w *Workers) Close() {
 	}
 }
 
-// run runs the handler of a call on a goroutine other than this one. It does not
-// block. A nil Workers makes a goroutine each time.
-func (w *Workers) run(c *handlerCall) {
+// Go runs f on a goroutine other than this one. It does not block. A nil Workers
+// makes a goroutine each time. It is for protocols of their own: the calls of a
+// Session find their way by themselves.
+func (w *Workers) Go(f func()) { w.run(taskFunc(f)) }
+
+// run runs a task on a goroutine other than this one.
+func (w *Workers) run(t task) {
 	if w == nil {
-		go c.run()
+		go t.run()
 		return
 	}
 	w.mu.Lock()
 	last := len(w.parked) - 1
 	if last < 0 {
 		w.mu.Unlock()
-		go w.loop(c)
+		go w.loop(t)
 		return
 	}
 	p := w.parked[last]
 	w.parked = w.parked[:last]
 	w.mu.Unlock()
-	p <- c
+	p <- t
 }
 
-func (w *Workers) loop(c *handlerCall) {
-	work := make(chan *handlerCall, 1)
-	for c != nil {
-		c.run()
+func (w *Workers) loop(t task) {
+	work := make(chan task, 1)
+	for t != nil {
+		t.run()
 		if !w.park(work) {
 			return
 		}
-		c = <-work
+		t = <-work
 	}
 }
 
 // park puts a goroutine among those that wait. It reports false if it is not
 // needed.
-func (w *Workers) park(work chan *handlerCall) bool {
+func (w *Workers) park(work chan task) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || len(w.parked) >= maxParked {

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// Serve accepts raw connections and lets the protocols make sessions of them. If
+// there are several, the first bytes of a connection decide: the first protocol
+// that knows them gets it. A connection that none knows is closed.
+//
+// Serve returns nil after Shutdown or Close, and otherwise an error; it closes
+// the listener. Several may run at a time.
+func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
+	if len(protocols) == 0 {
+		l.Close()
+		return errors.New("pushtunnel: Serve needs a protocol, for instance native.Protocol()")
+	}
+	if err := s.enter(); err != nil {
+		l.Close()
+		return nil //nolint:nilerr // after Shutdown, as if it had run before
+	}
+	defer s.handlers.Done()
+	defer l.Close()
+	// Connections end when Close is called, new ones are refused before.
+	ctx, cancel := context.WithCancel(s.closing)
+	defer cancel()
+	defer context.AfterFunc(s.draining, func() { l.Close() })()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for pause := time.Duration(0); ; {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+		case s.draining.Err() != nil:
+			// Those that have sessions, or wait for an answer, go on until Close.
+			conns.Wait()
+			return nil
+		case isTemporary(err):
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.opts.logger.LogAttrs(ctx, levelInfo, "accept failed, will try again", reasonAttrs(err)...)
+			if !sleep(ctx, pause) {
+				return nil
+			}
+			continue
+		default:
+			cancel()
+			return err
+		}
+		conns.Go(func() { s.serveConn(ctx, conn, protocols) })
+	}
+}
+
+// isTemporary reports whether Accept may do better later: the process has too
+// many open files, or the peer has gone already.
+func isTemporary(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Temporary() //nolint:staticcheck // deprecated for want of a definition; net/http does the same
+}
+
+// sleep waits, and reports false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// serveConn serves one connection.
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) {
+	p := protocols[0]
+	if len(protocols) > 1 {
+		var err error
+		if p, conn, err = sniff(ctx, conn, protocols, s.opts.tunnel.WithDefaults().HandshakeTimeout); err != nil {
+			s.refused(ctx, "", conn, err)
+			conn.Close()
+			return
+		}
+	}
+	if err := p.Serve(ctx, conn, acceptor{s, p.Name()}); err != nil {
+		s.refused(ctx, p.Name(), conn, err)
+	}
+}
+
+// refused logs why a connection has ended. The ends of sessions are logged apart.
+func (s *Server) refused(ctx context.Context, protocol string, conn net.Conn, err error) {
+	s.opts.logger.LogAttrs(ctx, levelDebug, "connection ended",
+		append(connAttrs(protocol, conn.RemoteAddr()), reasonAttrs(err)...)...)
+}
+
+// acceptor is the tunnel.Acceptor of a protocol.
+type acceptor struct {
+	server   *Server
+	protocol string
+}
+
+// Config returns what the options say, for a connection without a session.
+func (a acceptor) Config() tunnel.Config {
+	cfg := a.server.opts.tunnel
+	cfg.Workers = a.server.workers
+	cfg.Remote.Protocol = a.protocol
+	return cfg
+}
+
+// Accept admits a session that lives outside this package. Its hooks get a
+// goroutine when it comes and one when it goes, and none in between: an idle
+// session shall cost little.
+func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Link) error {
+	s := a.server
+	if err := tunnel.CheckName(remote.Name); err != nil {
+		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	if remote.Session == "" {
+		remote.Session = rand.Text()
+	}
+	remote.Protocol = a.protocol
+	session := &Session{server: s, peer: remote, since: time.Now()}
+	greeted := make(chan bool, 1) // whether it has been admitted, when its hooks have returned
+	cfg := a.Config()
+	cfg.Remote = remote
+	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
+	cfg.OnEnd = sync.OnceFunc(func() {
+		s.reg.remove(session)
+		go func() {
+			defer s.handlers.Done()
+			if <-greeted {
+				s.farewell(context.Background(), session)
+			}
+		}()
+	})
+	session.link = open(cfg)
+	if err := s.admit(session); err != nil {
+		greeted <- false
+		session.link.Close(err)
+		return err
+	}
+	go func() {
+		s.greet(context.Background(), session)
+		greeted <- true
+	}()
+	return nil
+}
