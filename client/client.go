@@ -19,7 +19,7 @@ var ErrServing = errors.New("pushtunnel: the client is serving already")
 // services before Serve; the other methods may be called by any goroutine at any
 // time.
 type Client struct {
-	cc       grpc.ClientConnInterface
+	dialer   tunnel.Dialer
 	name     string
 	opts     options
 	services tunnel.Services
@@ -39,7 +39,17 @@ type Client struct {
 // New returns a Client of this name that connects through cc. The name is
 // checked by Serve: 1 to 255 bytes of UTF-8 without control characters.
 func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
-	c := &Client{cc: cc, name: name, opts: defaults()}
+	d := &streamDialer{cc: cc}
+	c := NewDialer(d, name, opts...)
+	d.opts = &c.opts
+	return c
+}
+
+// NewDialer returns a Client of this name that connects through d, for instance
+// a native.Dialer. The options of the gRPC stream, WithMetadata and
+// WithCallOptions, mean nothing then.
+func NewDialer(d tunnel.Dialer, name string, opts ...Option) *Client {
+	c := &Client{dialer: d, name: name, opts: defaults()}
 	c.leaving, c.shutdown = context.WithCancel(context.Background())
 	c.patience, c.cutOff = context.WithCancel(context.Background())
 	for _, o := range opts {
@@ -67,8 +77,14 @@ func RecommendedOptions() []grpc.DialOption {
 }
 
 // RegisterService registers a service, as grpc.Server.RegisterService does. It
-// panics on misuse: twice the same service, or after Serve.
+// panics on misuse: twice the same service, after Serve, or a service that the
+// protocol of a Dialer cannot serve.
 func (c *Client) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if d, ok := c.dialer.(tunnel.ServiceChecker); ok {
+		if err := d.CheckService(desc); err != nil {
+			panic(err.Error()) //nolint:forbidigo // misuse at start-up
+		}
+	}
 	c.services.RegisterService(desc, impl)
 }
 

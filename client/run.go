@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -32,7 +31,7 @@ type run struct {
 
 // session is a session with what the client has to know of it.
 type session struct {
-	*tunnel.Session
+	tunnel.Link
 	moves  chan tunnel.GoAway // the server asks the client to move
 	moving bool               // the client does
 	began  time.Time
@@ -112,7 +111,7 @@ func (r *run) connect() (*session, error) {
 	}
 	s := &session{moves: make(chan tunnel.GoAway, 1)}
 	cfg := r.c.opts.tunnel
-	cfg.Remote = tunnel.Peer{Name: r.c.name, Protocol: "grpc"}
+	cfg.Remote = tunnel.Peer{Name: r.c.name}
 	if cfg.Workers == nil {
 		cfg.Workers = r.workers
 	}
@@ -127,7 +126,7 @@ func (r *run) connect() (*session, error) {
 		cfg.PreviousLost = isDone(r.last.Done())
 	}
 	var err error
-	if s.Session, err = r.dial(cfg); err != nil {
+	if s.Link, err = r.dial(cfg); err != nil {
 		return nil, err
 	}
 	s.began = time.Now()
@@ -141,15 +140,15 @@ func (r *run) connect() (*session, error) {
 }
 
 // dial opens a session, within the connect timeout.
-func (r *run) dial(cfg tunnel.Config) (*tunnel.Session, error) {
-	// The stream lives in this context. What ends Serve ends it only until it is
-	// open: after that it ends in order.
+func (r *run) dial(cfg tunnel.Config) (tunnel.Link, error) {
+	// A gRPC stream lives in this context. What ends Serve ends it only until it
+	// is open: after that it ends in order.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 	defer context.AfterFunc(r.ctx, cancel)()
 	defer context.AfterFunc(r.c.leaving, cancel)()
 	timer := time.AfterFunc(r.c.opts.connectTimeout, cancel)
 	defer timer.Stop()
-	s, err := r.open(ctx, cfg)
+	s, err := r.c.dialer.Dial(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = status.Errorf(codes.Unavailable, "pushtunnel: no session within %v: %s", r.c.opts.connectTimeout, status.Convert(err).Message())
@@ -157,16 +156,6 @@ func (r *run) dial(cfg tunnel.Config) (*tunnel.Session, error) {
 		cancel()
 	}
 	return s, err
-}
-
-// open opens the stream and says hello.
-func (r *run) open(ctx context.Context, cfg tunnel.Config) (*tunnel.Session, error) {
-	opts := append([]grpc.CallOption{grpc.WaitForReady(true)}, r.c.opts.callOptions...)
-	t, err := tunnel.DialStream(ctx, r.c.cc, r.c.name, r.c.opts.metadata, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return tunnel.Dial(ctx, t, cfg)
 }
 
 // use waits until the session ends, or another shall take its place: errMoving.

@@ -1,0 +1,30 @@
+package client
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// streamDialer opens sessions on gRPC streams.
+type streamDialer struct {
+	cc   grpc.ClientConnInterface
+	opts *options
+}
+
+// Dial opens the stream and says hello.
+func (d *streamDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link, error) {
+	cfg.Remote.Protocol = "grpc"
+	opts := append([]grpc.CallOption{grpc.WaitForReady(true)}, d.opts.callOptions...)
+	t, err := tunnel.DialStream(ctx, d.cc, cfg.Remote.Name, d.opts.metadata, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s, err := tunnel.Dial(ctx, t, cfg)
+	if err != nil {
+		return nil, err // and no Link that is a nil *Session
+	}
+	return s, nil
+}
