@@ -128,7 +128,7 @@ func (c *Config) ServeUnary(ctx context.Context, method string, request []byte) 
 	case m.unary == nil:
 		return nil, status.Errorf(codes.Unimplemented, "pushtunnel: method %s streams, which the %s protocol can't", method, c.Remote.Protocol)
 	}
-	ctx, cancel := context.WithCancel(&unaryContext{Context: ctx, cfg: c, method: m})
+	ctx, cancel := context.WithCancel(c.HandlerContext(ctx, method))
 	defer cancel()
 	var st *callStats
 	if len(c.StatsHandlers) > 0 {
@@ -154,11 +154,17 @@ func (c *Config) ServeUnary(ctx context.Context, method string, request []byte) 
 	return e.data, err
 }
 
+// HandlerContext returns a context for the handler of a method: what gRPC's
+// functions and PeerFromContext look for is in it. Everything else is ctx's.
+func (c *Config) HandlerContext(ctx context.Context, method string) context.Context {
+	return &unaryContext{Context: ctx, cfg: c, method: method}
+}
+
 // unaryContext adds to a context what gRPC's functions look for in a handler's.
 type unaryContext struct {
 	context.Context
 	cfg    *Config
-	method *method
+	method string
 
 	once   sync.Once
 	values context.Context //nolint:containedctx // what Value finds; made on demand
@@ -173,7 +179,7 @@ func (c *unaryContext) Value(key any) any {
 	c.once.Do(func() {
 		ctx := metadata.NewIncomingContext(c.Context, metadata.MD{})
 		ctx = peer.NewContext(ctx, c.cfg.Peer)
-		c.values = grpc.NewContextWithServerTransportStream(ctx, unaryStream{c.method.name})
+		c.values = grpc.NewContextWithServerTransportStream(ctx, unaryStream{c.method})
 	})
 	return c.values.Value(key)
 }

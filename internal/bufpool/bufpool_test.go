@@ -1,10 +1,10 @@
-package tunnel
+package bufpool
 
 import "testing"
 
 func TestBuffersHaveTheirLength(t *testing.T) {
-	p := &buffers{}
-	for _, size := range append(bufferSizes[:], 0, 1<<20) {
+	p := &Buffers{}
+	for _, size := range append(sizes[:], 0, 1<<20) {
 		for _, n := range []int{size, size + 1} {
 			for range 2 {
 				b := p.Get(n)
@@ -19,12 +19,12 @@ func TestBuffersHaveTheirLength(t *testing.T) {
 
 // What comes back is given out again only for what it is large enough for.
 func TestBuffersTakeBackOnlyTheirOwn(t *testing.T) {
-	p := &buffers{}
-	for _, size := range append(bufferSizes[:], 0) {
+	p := &Buffers{}
+	for _, size := range append(sizes[:], 0) {
 		b := make([]byte, size+1)
 		p.Put(&b)
 	}
-	for _, size := range bufferSizes {
+	for _, size := range sizes {
 		for range 10 {
 			if b := p.Get(size); cap(*b) != size {
 				t.Errorf("got a capacity of %d bytes, want %d", cap(*b), size)

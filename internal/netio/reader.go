@@ -1,0 +1,156 @@
+package netio
+
+import (
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+)
+
+// readSize is how many bytes are read at a time, at least.
+const readSize = bufpool.Large
+
+// Reader reads from a connection through a buffer that it has only while there
+// is something in it. One goroutine may use it.
+type Reader struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil if the connection has none
+	buf  *[]byte         // from the pool; nil while nothing is buffered
+	r, w int             // what is buffered: (*buf)[r:w]
+
+	// Of tryRead.
+	n    int
+	err  error
+	tryF func(fd uintptr) bool // tryRead, made once
+}
+
+// NewReader returns a Reader of a connection.
+func NewReader(conn net.Conn) *Reader {
+	r := &Reader{conn: conn, raw: rawConn(conn)}
+	r.tryF = r.tryRead
+	return r
+}
+
+// Buffered returns what has been read and not discarded.
+func (r *Reader) Buffered() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return (*r.buf)[r.r:r.w]
+}
+
+// Peek returns at least n bytes without discarding them, and blocks until they
+// are there. They are valid until the next call. If the connection ends first it
+// returns what there is, and io.EOF if that is nothing, io.ErrUnexpectedEOF if it
+// is too little, or the connection's error. n must not be much larger than what
+// the peer has shown to have sent: the buffer has room for it at once.
+func (r *Reader) Peek(n int) ([]byte, error) {
+	for r.w-r.r < n {
+		if err := r.fill(n); err != nil {
+			if err == io.EOF && r.w > r.r {
+				err = io.ErrUnexpectedEOF
+			}
+			return r.Buffered(), err
+		}
+	}
+	return r.Buffered(), nil
+}
+
+// Discard forgets the next n bytes of what is buffered.
+func (r *Reader) Discard(n int) {
+	r.r += n
+	if r.r >= r.w {
+		r.Release()
+	}
+}
+
+// ReadFull fills b.
+func (r *Reader) ReadFull(b []byte) error {
+	n := copy(b, r.Buffered())
+	r.Discard(n)
+	_, err := io.ReadFull(r.conn, b[n:])
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Release gives the buffer back, with what is in it.
+func (r *Reader) Release() {
+	if r.buf != nil {
+		bufpool.Pool.Put(r.buf)
+	}
+	r.buf, r.r, r.w = nil, 0, 0
+}
+
+// fill reads more, with room for want bytes in all.
+func (r *Reader) fill(want int) error {
+	if r.buf == nil && r.raw != nil {
+		return r.await()
+	}
+	r.room(max(want, readSize))
+	n, err := r.conn.Read((*r.buf)[r.w:])
+	r.w += n
+	if n > 0 {
+		return nil
+	}
+	if r.r == r.w {
+		r.Release()
+	}
+	return err
+}
+
+// room makes room for want bytes in all, as many as possible behind what there
+// is.
+func (r *Reader) room(want int) {
+	if r.buf == nil {
+		r.buf = bufpool.Pool.Get(want)
+	}
+	b := *r.buf
+	switch {
+	case r.r == 0 && want <= len(b) && r.w < len(b):
+	case want <= len(b) && r.r > 0:
+		r.w = copy(b, b[r.r:r.w])
+		r.r = 0
+	default:
+		more := bufpool.Pool.Get(max(want, 2*(r.w-r.r)))
+		n := copy(*more, b[r.r:r.w])
+		bufpool.Pool.Put(r.buf)
+		r.buf, r.r, r.w = more, 0, n
+	}
+}
+
+// await reads the first bytes, with no buffer until they are there.
+func (r *Reader) await() error {
+	r.n, r.err = 0, nil
+	if err := r.raw.Read(r.tryF); err != nil {
+		r.Release()
+		return err
+	}
+	r.w = r.n
+	switch {
+	case r.err != nil:
+		r.Release()
+		return r.err
+	case r.n == 0:
+		r.Release()
+		return io.EOF
+	}
+	return nil
+}
+
+// tryRead reads what there is. It reports false if there is nothing, to be called
+// again when there is.
+func (r *Reader) tryRead(fd uintptr) bool {
+	if r.buf == nil {
+		r.buf = bufpool.Pool.Get(readSize)
+	}
+	n, again, err := readNow(fd, *r.buf)
+	if again {
+		r.Release()
+		return false
+	}
+	r.n, r.err = n, err
+	return true
+}
