@@ -231,7 +231,12 @@ func (t *typ) appendOne(b []byte, n protowire.Number, name string, r record, dep
 		return nil, false, errDepth
 	}
 	switch {
-	case t.kind == kindEnum && !t.boxed:
+	case t.kind == kindEnum:
+		if t.boxed {
+			if r, err = t.unwrap(r); err != nil {
+				return nil, false, err
+			}
+		}
 		ordinal, null, err := t.enum.ordinal(r.bits)
 		if err != nil {
 			return nil, false, fmt.Errorf("%s: %w", name, err)
@@ -245,7 +250,7 @@ func (t *typ) appendOne(b []byte, n protowire.Number, name string, r record, dep
 			b, err := t.msg.appendFields(b, r.bytes, depth+1)
 			return b, false, err
 		})
-	case t.kind.dynamic():
+	case t.kind.dynamic() || t.kind == kindClass:
 		return element(b, n, func(b []byte) ([]byte, bool, error) { return t.appendOneDynamic(b, name, r, depth) })
 	}
 	out, err = t.appendScalar(b, n, r)
@@ -435,13 +440,6 @@ func (t *typ) appendScalar(b []byte, n protowire.Number, r record) ([]byte, erro
 			text = []byte{'0'} // Java has no empty one
 		}
 		return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), text), nil
-	case kindClass:
-		if n != java.IDClass {
-			// A declared Class is a message with the name in it.
-			b = protowire.AppendTag(b, n, protowire.BytesType)
-			inside := protowire.AppendBytes(protowire.AppendTag(nil, java.IDClass, protowire.BytesType), r.bytes)
-			return protowire.AppendBytes(b, inside), nil
-		}
 	default:
 	}
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), r.bytes), nil

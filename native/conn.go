@@ -1,0 +1,204 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/internal/netio"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// role is what differs between the two ends.
+type role struct {
+	asks    FrameType // the type of the calls that this end makes
+	answers FrameType // the type of its answers
+	told    FrameType // the type of the answers that it gets
+}
+
+var (
+	serverRole = role{asks: TypePush, answers: TypeResponse, told: TypePushResponse}
+	clientRole = role{asks: TypeRequest, answers: TypePushResponse, told: TypeResponse}
+)
+
+// conn is one connection. One goroutine reads it; calls are made by anybody.
+type conn struct {
+	role
+	nc     net.Conn
+	opts   *options
+	cfg    atomic.Pointer[tunnel.Config] // for handlers; replaced when the peer has told its name
+	in     frames
+	out    *netio.Writer
+	calls  calls
+	logID  int64        // sent with every frame; 0 for none
+	served atomic.Int32 // calls of the peer that run
+	heard  atomic.Int64 // when the last frame came, in ms of Unix time; the server's
+
+	// ctx is that of handlers; it ends with the connection.
+	ctx    context.Context //nolint:containedctx // the connection's life
+	cancel context.CancelFunc
+
+	closing sync.Once
+
+	// The server's; see client.go there. client and joined belong to the reader's
+	// goroutine; pushable is set before the connection joins a client.
+	client   *client
+	spoken   bool      // it has sent something besides registrations
+	pushable time.Time // when a Java peer is ready for pushes
+}
+
+func newConn(nc net.Conn, r role, opts *options, cfg *tunnel.Config) *conn {
+	c := &conn{role: r, nc: nc, opts: opts}
+	c.cfg.Store(cfg)
+	c.in = frames{conn: nc, r: netio.NewReader(nc), head: opts.head, max: opts.maxBody, patience: opts.frameTimeout}
+	c.out = netio.NewWriter(nc, func(err error) { c.close(c.lost(err)) })
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// lost is the error of calls whose connection has gone.
+func (c *conn) lost(err error) error {
+	text := "pushtunnel: the connection to " + c.cfg.Load().Remote.Name + " was lost"
+	if c.asks == TypeRequest {
+		text = "pushtunnel: the connection to the server was lost"
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return tunnel.NewError(status.New(codes.Unavailable, text), tunnel.OutcomeUnknown, err)
+	}
+	return tunnel.NewError(status.Newf(codes.Unavailable, "%s: %v", text, err), tunnel.OutcomeUnknown, err)
+}
+
+// close ends the connection: calls that wait get err, handlers a context that has
+// ended. Only the first counts.
+func (c *conn) close(err error) {
+	c.closing.Do(func() {
+		c.out.Close(err)
+		c.calls.close(err)
+		c.cancel()
+		c.nc.Close()
+	})
+}
+
+// part closes the connection when what waits to be sent has been, or after a
+// while.
+func (c *conn) part(err error) {
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
+	defer cancel()
+	c.out.Drain(ctx)
+	c.close(err)
+}
+
+// read reads frames and hands them to take, which owns the body, until the
+// connection ends. idle says how long a frame may take to begin. It returns nil if
+// the peer closed it in order.
+func (c *conn) read(idle func() time.Duration, take func(Head, *[]byte) error) error {
+	defer c.in.r.Release()
+	for {
+		h, body, err := c.in.next(idle())
+		if err == nil {
+			err = take(h, body)
+		}
+		if err == nil {
+			continue
+		}
+		c.close(c.lost(err))
+		if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		return err
+	}
+}
+
+// complete takes an answer.
+func (c *conn) complete(h Head, body *[]byte) {
+	if !c.calls.complete(h.CorrelationID, body) {
+		bufpool.Pool.Put(body) // late, or nobody's
+	}
+}
+
+// send sends a frame whose body begins at the head's size in b: it fills in the
+// head. It takes b.
+func (c *conn) send(t FrameType, id int64, b *[]byte) error {
+	size := c.opts.head.Size()
+	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
+	err := c.out.Send(*b, c.calls.busy())
+	bufpool.Pool.Put(b)
+	return err
+}
+
+// roundTrip makes a call: it sends the frame in b, which it takes, and waits for
+// the body of the answer. If wait is not 0 it is a limit besides that of ctx.
+// came is called if the answer comes when nobody waits any more.
+func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.Duration, came func()) (*[]byte, error) {
+	call, err := c.calls.begin()
+	if err != nil {
+		bufpool.Pool.Put(b)
+		return nil, notSent(err)
+	}
+	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call, nil) {
+		c.calls.done(call)
+		return nil, notSent(err)
+	}
+	var expired <-chan time.Time
+	if wait > 0 {
+		timer := newTimer(wait)
+		defer freeTimer(timer)
+		expired = timer.C
+	}
+	select {
+	case a := <-call.answer:
+		c.calls.done(call)
+		return a.body, a.err
+	case <-ctx.Done():
+		err = tunnel.NewError(status.FromContextError(ctx.Err()), tunnel.OutcomeUnknown, ctx.Err())
+	case <-expired:
+		err = tunnel.NewError(status.Newf(codes.DeadlineExceeded,
+			"pushtunnel: no answer within %v; the native protocol has no errors, so the call may have failed", wait),
+			tunnel.OutcomeUnknown, context.DeadlineExceeded)
+	}
+	if !c.calls.giveUp(call, came) {
+		a := <-call.answer
+		c.calls.done(call)
+		return a.body, a.err
+	}
+	c.calls.done(call)
+	return nil, err
+}
+
+// notSent turns the error of a call that never left into one that says so.
+func notSent(err error) error {
+	return tunnel.NewError(status.Convert(err), tunnel.OutcomeNotSent, err)
+}
+
+// newFrame returns a buffer with room for a frame, of the size of a head.
+func (o *options) newFrame() *[]byte {
+	b := bufpool.Pool.Get(frameRoom)
+	*b = (*b)[:o.head.Size()]
+	return b
+}
+
+// frameRoom is enough for most frames. A larger one outgrows its buffer.
+const frameRoom = 1280
+
+var timers sync.Pool
+
+func newTimer(d time.Duration) *time.Timer {
+	if t, ok := timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func freeTimer(t *time.Timer) {
+	t.Stop()
+	timers.Put(t)
+}

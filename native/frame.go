@@ -1,0 +1,110 @@
+package native
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/internal/netio"
+)
+
+// piece is how many bytes of a body are read at a time. Room is made for as much
+// again as has come, so that a peer can't make this end allocate what it does not
+// send.
+const piece = 128 << 10
+
+// frames reads the frames of a connection, on one goroutine.
+type frames struct {
+	conn     net.Conn
+	r        *netio.Reader
+	head     HeadCodec
+	max      int           // of a body, in bytes
+	patience time.Duration // for the rest of a frame that has begun, each piece of it; 0: for ever
+	timed    bool          // the connection has a read deadline
+}
+
+// next returns the next frame. The body is from the pool, and the caller's. idle
+// is how long the frame may take to begin; 0: for ever. io.EOF means that the
+// peer has closed the connection between two frames.
+func (f *frames) next(idle time.Duration) (Head, *[]byte, error) {
+	size := f.head.Size()
+	b := f.r.Buffered()
+	if len(b) < size {
+		if len(b) > 0 {
+			idle = f.patience
+		}
+		if err := f.within(idle); err != nil {
+			return Head{}, nil, err
+		}
+		if len(b) == 0 {
+			if _, err := f.r.Peek(1); err != nil {
+				return Head{}, nil, err
+			}
+			if len(f.r.Buffered()) < size {
+				if err := f.within(f.patience); err != nil {
+					return Head{}, nil, err
+				}
+			}
+		}
+		var err error
+		if b, err = f.r.Peek(size); err != nil {
+			return Head{}, nil, err
+		}
+	}
+	h, err := f.head.Parse(b[:size])
+	switch {
+	case err != nil:
+		return Head{}, nil, fmt.Errorf("bad head: %w", err)
+	case h.Body < 0:
+		return Head{}, nil, fmt.Errorf("a body of %d bytes", h.Body)
+	case h.Body > f.max:
+		return Head{}, nil, fmt.Errorf("a body of %d bytes, above the limit of %d", h.Body, f.max)
+	}
+	f.r.Discard(size)
+	body, err := f.body(h.Body)
+	return h, body, err
+}
+
+// body reads a body.
+func (f *frames) body(size int) (*[]byte, error) {
+	if b := f.r.Buffered(); len(b) >= size {
+		body := bufpool.Pool.Get(size)
+		copy(*body, b)
+		f.r.Discard(size)
+		return body, nil
+	}
+	body := bufpool.Pool.Get(min(size, piece))
+	for have := 0; ; {
+		if err := f.within(f.patience); err != nil {
+			return nil, err
+		}
+		end := min(len(*body), have+piece)
+		if err := f.r.ReadFull((*body)[have:end]); err != nil {
+			bufpool.Pool.Put(body)
+			return nil, err
+		}
+		if have = end; have == size {
+			return body, nil
+		}
+		if have == len(*body) {
+			more := bufpool.Pool.Get(min(size, 2*have))
+			copy(*more, *body)
+			bufpool.Pool.Put(body)
+			body = more
+		}
+	}
+}
+
+// within sets how long the next read may take; 0: for ever.
+func (f *frames) within(d time.Duration) error {
+	if d <= 0 {
+		if !f.timed {
+			return nil
+		}
+		f.timed = false
+		return f.conn.SetReadDeadline(time.Time{})
+	}
+	f.timed = true
+	return f.conn.SetReadDeadline(time.Now().Add(d))
+}

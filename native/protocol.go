@@ -1,0 +1,218 @@
+package native
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/native/java"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// The names of the method that takes registrations (RegisterService), and of its
+// result.
+const (
+	registerService = "com.baidu.brpc.server.push.RegisterService"
+	registerMethod  = "registerClient"
+	registerResult  = "com.baidu.brpc.server.push.Response"
+)
+
+// errSurplus is why a connection is closed that a client has too many of.
+var errSurplus = errors.New("the client has too many connections")
+
+// protocol is the accepting end.
+type protocol struct {
+	opts   *options
+	pushes *methods // that are called at clients
+	roster roster
+}
+
+// Protocol returns the native protocol for server.Server.Serve: connections of
+// brpc-java clients, and of this package's Dialer. They register under the names
+// that gRPC clients use, and may call the services of WithServices. It panics if a
+// service of WithPushes cannot be mapped to Java: see Check.
+func Protocol(opts ...Option) tunnel.Protocol {
+	o := newOptions(opts)
+	return &protocol{opts: o, pushes: methodsOf(o.pushes)}
+}
+
+// Name returns "native", or what WithName has set.
+func (p *protocol) Name() string { return p.opts.name }
+
+// Match knows the protocol by the first head.
+func (p *protocol) Match(prefix []byte) tunnel.Match {
+	if len(prefix) < p.opts.head.Size() {
+		return tunnel.MatchMore
+	}
+	h, err := p.opts.head.Parse(prefix[:p.opts.head.Size()])
+	if err != nil || h.Body < 0 || h.Body > p.opts.maxBody {
+		return tunnel.MatchNo
+	}
+	return tunnel.MatchYes
+}
+
+// Serve serves a connection.
+func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) error {
+	cfg := a.Config().WithDefaults()
+	cfg.Remote.Addr = nc.RemoteAddr()
+	cfg.Services = &tunnel.Services{}
+	if p.opts.services != nil {
+		cfg.Services = &p.opts.services.Services
+	}
+	cfg.UnaryInterceptor = p.opts.unary
+	cfg = cfg.WithDefaults()
+	c := newConn(nc, serverRole, p.opts, &cfg)
+	defer context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })()
+	first := cfg.HandshakeTimeout
+	idle := func() time.Duration {
+		switch {
+		case first > 0:
+			d := first
+			first = 0
+			return d
+		case c.client != nil:
+			return 0
+		default:
+			return p.opts.idle
+		}
+	}
+	err := c.read(idle, func(h Head, body *[]byte) error { return p.take(c, a, h, body) })
+	if c.client != nil {
+		c.client.left(c, err)
+	}
+	return err
+}
+
+// take handles a frame.
+func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error {
+	c.heard.Store(time.Now().UnixMilli())
+	switch h.Type {
+	case TypePushResponse:
+		p.spoke(c)
+		c.complete(h, body)
+		return nil
+	case TypeRequest, TypeRegister:
+		reg, name, err := parseRegistration(h, *body)
+		if err != nil || reg != nil {
+			bufpool.Pool.Put(body)
+			if err != nil {
+				return err
+			}
+			reg.name = name
+			return p.register(c, a, reg)
+		}
+		p.spoke(c)
+		var ms *methods
+		if p.opts.services != nil {
+			ms = &p.opts.services.methods
+		}
+		var l *link
+		if c.client != nil {
+			l = c.client.link
+		}
+		c.serve(ms, l, h, body)
+		return nil
+	default:
+		bufpool.Pool.Put(body)
+		return fmt.Errorf("a frame of %v, which clients do not send", h.Type)
+	}
+}
+
+// spoke notes that the client has sent something besides its registrations.
+func (p *protocol) spoke(c *conn) {
+	if !c.spoken && c.client != nil {
+		c.spoken = true
+		c.client.alive()
+	}
+}
+
+// parseRegistration returns a registration and its name if the call is one.
+func parseRegistration(h Head, b []byte) (*registration, string, error) {
+	if h.Type == TypeRequest && !bytes.Contains(b, []byte("egister")) {
+		return nil, "", nil // as most calls
+	}
+	body, err := java.ParseBody(b)
+	if err != nil {
+		return nil, "", nil // the caller finds out again, and says so
+	}
+	if !strings.EqualFold(body.Method, registerMethod) || !strings.EqualFold(body.Service, registerService) {
+		return nil, "", nil
+	}
+	reg := &registration{id: h.CorrelationID, process: h.LogID, acknowledged: h.Type == TypeRequest, at: time.Now()}
+	args, err := java.ParseArgs(body.Parameters, java.Limits{})
+	if err != nil {
+		return nil, "", fmt.Errorf("a registration that cannot be read: %w", err)
+	}
+	if len(args) == 0 || args[0] == nil {
+		return reg, "", nil // no name was set: Java clients send null then
+	}
+	name, ok := args[0].(string)
+	if !ok {
+		return nil, "", fmt.Errorf("a registration with a %T for a name", args[0])
+	}
+	if strings.TrimSpace(name) == "" {
+		return reg, "", nil
+	}
+	if err := tunnel.CheckName(name); err != nil {
+		return nil, "", err
+	}
+	return reg, name, nil
+}
+
+// register enters the connection under the name that it has sent. The last name
+// counts. Without one the client is anonymous: it may call, and is not pushed to.
+func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error {
+	var refused error
+	if cl := c.client; cl != nil && cl.key.name != reg.name {
+		c.client = nil
+		cl.left(c, nil)
+	}
+	if c.client == nil && reg.name != "" {
+		if refused = p.join(c, a, *reg); refused != nil {
+			c.client = nil
+		}
+	}
+	cfg := *c.cfg.Load()
+	cfg.Remote.Name, cfg.Remote.Session = "", ""
+	if c.client != nil {
+		cfg.Remote = c.client.Peer() // for the handlers of its calls
+	}
+	c.cfg.Store(&cfg)
+	switch {
+	case reg.acknowledged:
+		frame := p.opts.newFrame()
+		*frame = appendRegisterResult(*frame, refused)
+		err := c.send(TypeResponse, reg.id, frame)
+		if refused != nil {
+			c.part(c.lost(refused))
+			return refused
+		}
+		return err
+	case refused == nil && p.opts.tellRegister:
+		return c.send(TypeRegisterResponse, reg.id, p.opts.newFrame())
+	}
+	return refused
+}
+
+// appendRegisterResult appends the body of the answer to a registration: a
+// Response{int code; String message}, of which code 0 means success.
+func appendRegisterResult(b []byte, refused error) []byte {
+	content := java.POJO{Class: registerResult, Fields: []java.Field{{Number: 1, Type: protowire.VarintType, Value: []byte{0}}}}
+	if refused != nil {
+		content.Fields[0].Value = []byte{1}
+		content.Fields = append(content.Fields, java.Field{Number: 2, Type: protowire.BytesType, Value: []byte(refused.Error())})
+	}
+	value, err := java.Append(nil, content)
+	if err != nil {
+		return b
+	}
+	body := java.Body{Service: registerService, Method: registerMethod, Content: value}
+	return body.Append(b)
+}

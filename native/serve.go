@@ -1,0 +1,206 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/native/java"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// sendAhead is how many bytes may wait on a connection before an answer waits.
+const sendAhead = 1 << 20
+
+// served is a call of the peer that is to be served.
+type served struct {
+	c       *conn
+	cfg     *tunnel.Config
+	methods *methods // those that are served; nil for none
+	head    Head
+	body    *[]byte
+	link    *link // counts it; nil for a connection without a session
+}
+
+// serve serves a call of the peer on another goroutine. It takes the body.
+func (c *conn) serve(ms *methods, l *link, h Head, body *[]byte) {
+	cfg := c.cfg.Load()
+	if most := int32(min(max(cfg.MaxCalls, 1), 1<<30)); c.served.Add(1) > most { //nolint:gosec // bounded
+		c.served.Add(-1)
+		bufpool.Pool.Put(body)
+		c.failed(h, nil, "", status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", most))
+		return
+	}
+	if l != nil {
+		l.count(1)
+	}
+	s := &served{c: c, cfg: cfg, methods: ms, head: h, body: body, link: l}
+	cfg.Workers.Go(s.run)
+}
+
+func (s *served) run() {
+	defer func() {
+		s.c.served.Add(-1)
+		if s.link != nil {
+			s.link.count(-1)
+		}
+	}()
+	body, err := java.ParseBody(*s.body)
+	if err != nil {
+		bufpool.Pool.Put(s.body)
+		s.c.failed(s.head, nil, "", status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err))
+		return
+	}
+	name := body.Service + "." + body.Method
+	var m *method
+	if s.methods != nil {
+		m = s.methods.find(body.Service, body.Method)
+	}
+	ctx, cancel := s.c.ctx, context.CancelFunc(func() {})
+	if s.c.answers == TypePushResponse && s.c.opts.answerWithin > 0 {
+		ctx, cancel = context.WithTimeout(ctx, s.c.opts.answerWithin)
+	}
+	defer cancel()
+	frame := s.c.opts.newFrame()
+	switch {
+	case m != nil:
+		*frame = append(*frame, m.names...)
+		err = s.mapped(ctx, m, body.Parameters, frame)
+	case s.c.opts.unknown != nil:
+		err = s.dynamic(ctx, &body, frame)
+	default:
+		bufpool.Pool.Put(s.body)
+		err = status.Errorf(codes.Unimplemented, "unknown method %s", name)
+	}
+	if err == nil && s.c.answers == TypePushResponse && ctx.Err() != nil {
+		err = status.FromContextError(ctx.Err()).Err() // nobody waits any more
+	}
+	if err != nil {
+		bufpool.Pool.Put(frame)
+		s.c.failed(s.head, m, name, err)
+		return
+	}
+	if s.head.Type == TypeRegister {
+		bufpool.Pool.Put(frame) // a call that gets no answer
+		return
+	}
+	s.c.out.Wait(ctx, sendAhead)
+	if err := s.c.send(s.c.answers, s.head.CorrelationID, frame); err != nil {
+		s.c.opts.logger.Debug("answer is late", "peer", s.c.nc.RemoteAddr(), "method", name, "reason", err)
+	}
+}
+
+// errNull is what a call comes to whose result cannot be encoded.
+var errNull = errors.New("the result is null, which has no encoding: return a value, or set option (pushtunnel.java.v1.method).null_result")
+
+// mapped runs the handler of a service, and appends its result to the frame. It
+// frees the body.
+func (s *served) mapped(ctx context.Context, m *method, params []byte, frame *[]byte) error {
+	request, err := m.Request(params)
+	bufpool.Pool.Put(s.body)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
+	}
+	reply, err := s.cfg.ServeUnary(ctx, m.FullMethod, request)
+	if err != nil {
+		return err
+	}
+	defer reply.Free()
+	content := bufpool.Pool.Get(frameRoom)
+	defer func() { bufpool.Pool.Put(content) }()
+	var null bool
+	if *content, null, err = m.AppendContent((*content)[:0], reply.ReadOnlyData()); err != nil {
+		return status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
+	}
+	if null {
+		return errNull
+	}
+	*frame = protowire.AppendTag(*frame, fieldContent, protowire.BytesType)
+	*frame = protowire.AppendBytes(*frame, *content)
+	return nil
+}
+
+// dynamic runs the handler of all that is unknown, and appends its result to the
+// frame. It frees the body.
+func (s *served) dynamic(ctx context.Context, body *java.Body, frame *[]byte) error {
+	args, err := java.ParseArgs(body.Parameters, java.Limits{})
+	bufpool.Pool.Put(s.body)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
+	}
+	handler := func(ctx context.Context, req any) (any, error) {
+		args, ok := req.([]any)
+		if !ok {
+			return nil, fmt.Errorf("an interceptor has made a %T of the arguments", req)
+		}
+		return s.c.opts.unknown(ctx, body.Service, body.Method, args)
+	}
+	path := "/" + body.Service + "/" + body.Method
+	ctx = s.cfg.HandlerContext(ctx, path)
+	var result any
+	if s.cfg.UnaryInterceptor == nil {
+		result, err = handler(ctx, args)
+	} else {
+		result, err = s.cfg.UnaryInterceptor(ctx, args, &grpc.UnaryServerInfo{FullMethod: path}, handler)
+	}
+	if err != nil {
+		return err
+	}
+	if result == nil {
+		return errNull
+	}
+	content, err := java.Append(nil, result)
+	if err != nil {
+		return status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
+	}
+	answer := java.Body{Service: body.Service, Method: body.Method, Content: content}
+	*frame = answer.Append(*frame)
+	return nil
+}
+
+// failed does with a failed call what the policy says. The reader may call it.
+func (c *conn) failed(h Head, m *method, name string, err error) {
+	st := status.Convert(err)
+	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.cfg.Load().Remote.Name, "method", name,
+		"code", st.Code().String(), "reason", st.Message())
+	if h.Type == TypeRegister {
+		return
+	}
+	switch c.opts.errors {
+	case Silence:
+	case CloseConnection:
+		c.close(c.lost(err))
+	case WrongType:
+		if m == nil || m.AnyResult {
+			return // any type may be right
+		}
+		var wrong any = st.Code().String() + ": " + st.Message()
+		if m.StringResult {
+			wrong = false
+		}
+		content, err := java.Append(nil, wrong)
+		if err != nil {
+			return
+		}
+		frame := c.opts.newFrame()
+		answer := java.Body{Service: m.JavaService, Method: m.JavaMethod, Content: content}
+		*frame = answer.Append(*frame)
+		c.send(c.answers, h.CorrelationID, frame) //nolint:errcheck // then the connection has gone
+	}
+}
+
+// registration is a client's name as it came.
+type registration struct {
+	name         string // empty: anonymous
+	id           int64  // the call's
+	process      int64  // tells the client's processes apart; 0 if it does not say
+	acknowledged bool   // an answer is expected
+	at           time.Time
+}
