@@ -70,7 +70,7 @@ func (m *message) records(b []byte, rs []record) ([]record, error) {
 				return nil, fmt.Errorf("%s: %w", f.name, err)
 			}
 		} else {
-			if r.wire != wireOf(f.proto) {
+			if r.wire != f.wireInProto() {
 				return nil, fmt.Errorf("%s: wire type %d", f.name, r.wire)
 			}
 			rs = append(rs, r)
@@ -81,6 +81,14 @@ func (m *message) records(b []byte, rs []record) ([]record, error) {
 		slices.SortStableFunc(rs, func(a, b record) int { return a.place - b.place })
 	}
 	return rs, nil
+}
+
+// wireInProto is the wire type of the field in protobuf.
+func (f *field) wireInProto() protowire.Type {
+	if f.container == dict {
+		return protowire.BytesType
+	}
+	return wireOf(f.proto)
 }
 
 // packed reports whether the field may come packed.

@@ -31,6 +31,7 @@ const (
 type Types_Color int32
 
 const (
+	// buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 	Types_COLOR_RED   Types_Color = 0
 	Types_COLOR_GREEN Types_Color = 1
 	Types_COLOR_BLUE  Types_Color = 2
@@ -424,7 +425,7 @@ type TypesRequest struct {
 	Decimal       string                 `protobuf:"bytes,11,opt,name=decimal,proto3" json:"decimal,omitempty"`
 	Integer       string                 `protobuf:"bytes,12,opt,name=integer,proto3" json:"integer,omitempty"`
 	Date          *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=date,proto3" json:"date,omitempty"`
-	Color         Types_Color            `protobuf:"varint,14,opt,name=color,proto3,enum=mappingtest.Types_Color" json:"color,omitempty"`
+	Color         Types_Color            `protobuf:"varint,14,opt,name=color,proto3,enum=mappingtest.v1.Types_Color" json:"color,omitempty"`
 	Ints          []int32                `protobuf:"varint,15,rep,packed,name=ints,proto3" json:"ints,omitempty"`
 	List          []string               `protobuf:"bytes,16,rep,name=list,proto3" json:"list,omitempty"`
 	Map           map[string]int32       `protobuf:"bytes,17,rep,name=map,proto3" json:"map,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
@@ -981,7 +982,7 @@ type Holder struct {
 	Itf           *Itf                   `protobuf:"bytes,2,opt,name=itf,proto3" json:"itf,omitempty"`
 	Base          *Types_Base            `protobuf:"bytes,3,opt,name=base,proto3" json:"base,omitempty"`
 	Object        *v1.Value              `protobuf:"bytes,4,opt,name=object,proto3" json:"object,omitempty"`
-	Color         *Types_Color           `protobuf:"varint,5,opt,name=color,proto3,enum=mappingtest.Types_Color,oneof" json:"color,omitempty"`
+	Color         *Types_Color           `protobuf:"varint,5,opt,name=color,proto3,enum=mappingtest.v1.Types_Color,oneof" json:"color,omitempty"`
 	Strings       []string               `protobuf:"bytes,6,rep,name=strings,proto3" json:"strings,omitempty"`
 	Bases         []*Types_Base          `protobuf:"bytes,7,rep,name=bases,proto3" json:"bases,omitempty"`
 	Counts        map[string]int32       `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
@@ -995,7 +996,7 @@ type Holder struct {
 	F             float32                `protobuf:"fixed32,16,opt,name=f,proto3" json:"f,omitempty"`
 	Objects       []*v1.Value            `protobuf:"bytes,17,rep,name=objects,proto3" json:"objects,omitempty"`
 	Raw           []*v1.Value            `protobuf:"bytes,18,rep,name=raw,proto3" json:"raw,omitempty"`
-	Colors        []Types_Color          `protobuf:"varint,19,rep,packed,name=colors,proto3,enum=mappingtest.Types_Color" json:"colors,omitempty"`
+	Colors        []Types_Color          `protobuf:"varint,19,rep,packed,name=colors,proto3,enum=mappingtest.v1.Types_Color" json:"colors,omitempty"`
 	Names         []string               `protobuf:"bytes,20,rep,name=names,proto3" json:"names,omitempty"`
 	Number        *Number                `protobuf:"bytes,21,opt,name=number,proto3" json:"number,omitempty"`
 	Type          *string                `protobuf:"bytes,22,opt,name=type,proto3,oneof" json:"type,omitempty"`
@@ -1517,7 +1518,7 @@ var File_test_proto protoreflect.FileDescriptor
 const file_test_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"test.proto\x12\vmappingtest\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a pushtunnel/java/v1/options.proto\"\x1f\n" +
+	"test.proto\x12\x0emappingtest.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a pushtunnel/java/v1/options.proto\"\x1f\n" +
 	"\tHiRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"(\n" +
 	"\n" +
@@ -1541,7 +1542,7 @@ const file_test_proto_rawDesc = "" +
 	"\x02_c\":\n" +
 	"\vMaybeResult\x12\x19\n" +
 	"\x05value\x18\x01 \x01(\tH\x00R\x05value\x88\x01\x01:\x06\xba\xa8\x19\x02\x10\x01B\b\n" +
-	"\x06_value\"\xad\x04\n" +
+	"\x06_value\"\xb6\x04\n" +
 	"\fTypesRequest\x12\f\n" +
 	"\x01z\x18\x01 \x01(\bR\x01z\x12\x14\n" +
 	"\x01b\x18\x02 \x01(\x05B\x06\xba\xa8\x19\x02\b\x01R\x01b\x12\x14\n" +
@@ -1556,28 +1557,28 @@ const file_test_proto_rawDesc = "" +
 	" \x01(\fR\x04data\x12 \n" +
 	"\adecimal\x18\v \x01(\tB\x06\xba\xa8\x19\x02\b\x05R\adecimal\x12 \n" +
 	"\ainteger\x18\f \x01(\tB\x06\xba\xa8\x19\x02\b\x06R\ainteger\x12.\n" +
-	"\x04date\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x04date\x12.\n" +
-	"\x05color\x18\x0e \x01(\x0e2\x18.mappingtest.Types.ColorR\x05color\x12\x1a\n" +
+	"\x04date\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x04date\x121\n" +
+	"\x05color\x18\x0e \x01(\x0e2\x1b.mappingtest.v1.Types.ColorR\x05color\x12\x1a\n" +
 	"\x04ints\x18\x0f \x03(\x05B\x06\xba\xa8\x19\x02\x10\x02R\x04ints\x12\x12\n" +
-	"\x04list\x18\x10 \x03(\tR\x04list\x124\n" +
-	"\x03map\x18\x11 \x03(\v2\".mappingtest.TypesRequest.MapEntryR\x03map\x12+\n" +
-	"\x04base\x18\x12 \x01(\v2\x17.mappingtest.Types.BaseR\x04base\x1a6\n" +
+	"\x04list\x18\x10 \x03(\tR\x04list\x127\n" +
+	"\x03map\x18\x11 \x03(\v2%.mappingtest.v1.TypesRequest.MapEntryR\x03map\x12.\n" +
+	"\x04base\x18\x12 \x01(\v2\x1a.mappingtest.v1.Types.BaseR\x04base\x1a6\n" +
 	"\bMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xfd\x02\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x80\x03\n" +
 	"\x05Types\x1a8\n" +
 	"\x04Base\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\x1a\xc0\x01\n" +
+	"\x05_name\x1a\xc3\x01\n" +
 	"\x05Child\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x10\n" +
 	"\x03big\x18\x03 \x01(\x03R\x03big\x12\x17\n" +
 	"\x04flag\x18\x04 \x01(\bH\x01R\x04flag\x88\x01\x01\x12\x12\n" +
 	"\x04prim\x18\x05 \x01(\bR\x04prim\x12\f\n" +
-	"\x01d\x18\a \x01(\x01R\x01d\x12/\n" +
-	"\x06nested\x18\b \x01(\v2\x17.mappingtest.Types.BaseR\x06nestedB\a\n" +
+	"\x01d\x18\a \x01(\x01R\x01d\x122\n" +
+	"\x06nested\x18\b \x01(\v2\x1a.mappingtest.v1.Types.BaseR\x06nestedB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_flag\x1a%\n" +
 	"\aAbsImpl\x12\f\n" +
@@ -1589,13 +1590,13 @@ const file_test_proto_rawDesc = "" +
 	"\tCOLOR_RED\x10\x00\x12\x0f\n" +
 	"\vCOLOR_GREEN\x10\x01\x12\x0e\n" +
 	"\n" +
-	"COLOR_BLUE\x10\x02\"N\n" +
-	"\x03Abs\x127\n" +
-	"\babs_impl\x18\x01 \x01(\v2\x1a.mappingtest.Types.AbsImplH\x00R\aabsImpl:\x06\xba\xa8\x19\x02\x10\x02B\x06\n" +
-	"\x04kind\"\xb0\x01\n" +
-	"\x03Itf\x127\n" +
-	"\bitf_impl\x18\x01 \x01(\v2\x1a.mappingtest.Types.ItfImplH\x00R\aitfImpl\x12-\n" +
-	"\x04base\x18\x02 \x01(\v2\x17.mappingtest.Types.BaseH\x00R\x04base\x121\n" +
+	"COLOR_BLUE\x10\x02\"Q\n" +
+	"\x03Abs\x12:\n" +
+	"\babs_impl\x18\x01 \x01(\v2\x1d.mappingtest.v1.Types.AbsImplH\x00R\aabsImpl:\x06\xba\xa8\x19\x02\x10\x02B\x06\n" +
+	"\x04kind\"\xb6\x01\n" +
+	"\x03Itf\x12:\n" +
+	"\bitf_impl\x18\x01 \x01(\v2\x1d.mappingtest.v1.Types.ItfImplH\x00R\aitfImpl\x120\n" +
+	"\x04base\x18\x02 \x01(\v2\x1a.mappingtest.v1.Types.BaseH\x00R\x04base\x121\n" +
 	"\x05other\x18\x03 \x01(\v2\x19.pushtunnel.java.v1.ValueH\x00R\x05other:\x06\xba\xa8\x19\x02\x10\x02B\x06\n" +
 	"\x04kind\"}\n" +
 	"\x06Number\x12\x1d\n" +
@@ -1607,17 +1608,17 @@ const file_test_proto_rawDesc = "" +
 	"\x04Ints\x12\x1e\n" +
 	"\x06values\x18\x01 \x03(\x05B\x06\xba\xa8\x19\x02\x10\x02R\x06values:\x06\xba\xa8\x19\x02\x10\x01\")\n" +
 	"\aStrings\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\tR\x06values:\x06\xba\xa8\x19\x02\x10\x01\"\xb7\t\n" +
-	"\x06Holder\x12\"\n" +
-	"\x03abs\x18\x01 \x01(\v2\x10.mappingtest.AbsR\x03abs\x12\"\n" +
-	"\x03itf\x18\x02 \x01(\v2\x10.mappingtest.ItfR\x03itf\x12+\n" +
-	"\x04base\x18\x03 \x01(\v2\x17.mappingtest.Types.BaseR\x04base\x121\n" +
-	"\x06object\x18\x04 \x01(\v2\x19.pushtunnel.java.v1.ValueR\x06object\x123\n" +
-	"\x05color\x18\x05 \x01(\x0e2\x18.mappingtest.Types.ColorH\x00R\x05color\x88\x01\x01\x12\x18\n" +
-	"\astrings\x18\x06 \x03(\tR\astrings\x12-\n" +
-	"\x05bases\x18\a \x03(\v2\x17.mappingtest.Types.BaseR\x05bases\x127\n" +
-	"\x06counts\x18\b \x03(\v2\x1f.mappingtest.Holder.CountsEntryR\x06counts\x12%\n" +
-	"\x04ints\x18\t \x01(\v2\x11.mappingtest.IntsR\x04ints\x12\x17\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values:\x06\xba\xa8\x19\x02\x10\x01\"\xdb\t\n" +
+	"\x06Holder\x12%\n" +
+	"\x03abs\x18\x01 \x01(\v2\x13.mappingtest.v1.AbsR\x03abs\x12%\n" +
+	"\x03itf\x18\x02 \x01(\v2\x13.mappingtest.v1.ItfR\x03itf\x12.\n" +
+	"\x04base\x18\x03 \x01(\v2\x1a.mappingtest.v1.Types.BaseR\x04base\x121\n" +
+	"\x06object\x18\x04 \x01(\v2\x19.pushtunnel.java.v1.ValueR\x06object\x126\n" +
+	"\x05color\x18\x05 \x01(\x0e2\x1b.mappingtest.v1.Types.ColorH\x00R\x05color\x88\x01\x01\x12\x18\n" +
+	"\astrings\x18\x06 \x03(\tR\astrings\x120\n" +
+	"\x05bases\x18\a \x03(\v2\x1a.mappingtest.v1.Types.BaseR\x05bases\x12:\n" +
+	"\x06counts\x18\b \x03(\v2\".mappingtest.v1.Holder.CountsEntryR\x06counts\x12(\n" +
+	"\x04ints\x18\t \x01(\v2\x14.mappingtest.v1.IntsR\x04ints\x12\x17\n" +
 	"\x04data\x18\n" +
 	" \x01(\fH\x01R\x04data\x88\x01\x01\x12.\n" +
 	"\x04date\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04date\x12%\n" +
@@ -1627,14 +1628,14 @@ const file_test_proto_rawDesc = "" +
 	"\x01b\x18\x0f \x01(\x05B\x06\xba\xa8\x19\x02\b\x01R\x01b\x12\f\n" +
 	"\x01f\x18\x10 \x01(\x02R\x01f\x123\n" +
 	"\aobjects\x18\x11 \x03(\v2\x19.pushtunnel.java.v1.ValueR\aobjects\x12+\n" +
-	"\x03raw\x18\x12 \x03(\v2\x19.pushtunnel.java.v1.ValueR\x03raw\x128\n" +
-	"\x06colors\x18\x13 \x03(\x0e2\x18.mappingtest.Types.ColorB\x06\xba\xa8\x19\x02\x10\x01R\x06colors\x12\x1c\n" +
-	"\x05names\x18\x14 \x03(\tB\x06\xba\xa8\x19\x02\x10\x02R\x05names\x12+\n" +
-	"\x06number\x18\x15 \x01(\v2\x13.mappingtest.NumberR\x06number\x12\x1f\n" +
-	"\x04type\x18\x16 \x01(\tB\x06\xba\xa8\x19\x02\b\bH\x03R\x04type\x88\x01\x01\x12%\n" +
-	"\x04rows\x18\x17 \x03(\v2\x11.mappingtest.IntsR\x04rows\x128\n" +
-	"\aby_name\x18\x18 \x03(\v2\x1f.mappingtest.Holder.ByNameEntryR\x06byName\x12,\n" +
-	"\x06nested\x18\x19 \x03(\v2\x14.mappingtest.StringsR\x06nested\x1a9\n" +
+	"\x03raw\x18\x12 \x03(\v2\x19.pushtunnel.java.v1.ValueR\x03raw\x12;\n" +
+	"\x06colors\x18\x13 \x03(\x0e2\x1b.mappingtest.v1.Types.ColorB\x06\xba\xa8\x19\x02\x10\x01R\x06colors\x12\x1c\n" +
+	"\x05names\x18\x14 \x03(\tB\x06\xba\xa8\x19\x02\x10\x02R\x05names\x12.\n" +
+	"\x06number\x18\x15 \x01(\v2\x16.mappingtest.v1.NumberR\x06number\x12\x1f\n" +
+	"\x04type\x18\x16 \x01(\tB\x06\xba\xa8\x19\x02\b\bH\x03R\x04type\x88\x01\x01\x12(\n" +
+	"\x04rows\x18\x17 \x03(\v2\x14.mappingtest.v1.IntsR\x04rows\x12;\n" +
+	"\aby_name\x18\x18 \x03(\v2\".mappingtest.v1.Holder.ByNameEntryR\x06byName\x12/\n" +
+	"\x06nested\x18\x19 \x03(\v2\x17.mappingtest.v1.StringsR\x06nested\x1a9\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\x1aT\n" +
@@ -1652,20 +1653,20 @@ const file_test_proto_rawDesc = "" +
 	"\x03one\x18\x02 \x01(\x05B\x06\xba\xa8\x19\x02 \x03R\x03one\x12\x19\n" +
 	"\x03two\x18\x03 \x01(\x05B\a\xba\xa8\x19\x03 \xc8\x01R\x03two:\x17\xba\xa8\x19\x13\n" +
 	"\x11demo.Inner$TaggedB\a\n" +
-	"\x05_text2\xf5\x04\n" +
-	"\x03Svc\x12:\n" +
-	"\x02Hi\x12\x16.mappingtest.HiRequest\x1a\x1c.google.protobuf.StringValue\x127\n" +
-	"\x03Add\x12\x17.mappingtest.AddRequest\x1a\x17.mappingtest.LongResult\x126\n" +
-	"\x04Zero\x12\x16.google.protobuf.Empty\x1a\x16.google.protobuf.Empty\x12=\n" +
-	"\x03Log\x12\x16.mappingtest.HiRequest\x1a\x16.google.protobuf.Empty\"\x06\xba\xa8\x19\x02 \x01\x12>\n" +
+	"\x05_text2\xa2\x05\n" +
+	"\x03Svc\x12=\n" +
+	"\x02Hi\x12\x19.mappingtest.v1.HiRequest\x1a\x1c.google.protobuf.StringValue\x12=\n" +
+	"\x03Add\x12\x1a.mappingtest.v1.AddRequest\x1a\x1a.mappingtest.v1.LongResult\x126\n" +
+	"\x04Zero\x12\x16.google.protobuf.Empty\x1a\x16.google.protobuf.Empty\x12@\n" +
+	"\x03Log\x12\x19.mappingtest.v1.HiRequest\x1a\x16.google.protobuf.Empty\"\x06\xba\xa8\x19\x02 \x01\x12D\n" +
 	"\n" +
-	"EchoHolder\x12\x13.mappingtest.Holder\x1a\x13.mappingtest.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12=\n" +
+	"EchoHolder\x12\x16.mappingtest.v1.Holder\x1a\x16.mappingtest.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12C\n" +
 	"\n" +
-	"EchoObject\x12\x17.mappingtest.AnyRequest\x1a\x16.mappingtest.AnyResult\x12<\n" +
-	"\x05Maybe\x12\x19.mappingtest.MaybeRequest\x1a\x18.mappingtest.MaybeResult\x12H\n" +
-	"\tMaybeZero\x12\x19.mappingtest.MaybeRequest\x1a\x18.mappingtest.MaybeResult\"\x06\xba\xa8\x19\x02(\x01\x12@\n" +
-	"\x05Types\x12\x19.mappingtest.TypesRequest\x1a\x1c.google.protobuf.StringValue\x129\n" +
-	"\x05Watch\x12\x16.mappingtest.HiRequest\x1a\x16.mappingtest.HiRequest0\x01BG\n" +
+	"EchoObject\x12\x1a.mappingtest.v1.AnyRequest\x1a\x19.mappingtest.v1.AnyResult\x12B\n" +
+	"\x05Maybe\x12\x1c.mappingtest.v1.MaybeRequest\x1a\x1b.mappingtest.v1.MaybeResult\x12N\n" +
+	"\tMaybeZero\x12\x1c.mappingtest.v1.MaybeRequest\x1a\x1b.mappingtest.v1.MaybeResult\"\x06\xba\xa8\x19\x02(\x01\x12C\n" +
+	"\x05Types\x12\x1c.mappingtest.v1.TypesRequest\x1a\x1c.google.protobuf.StringValue\x12?\n" +
+	"\x05Watch\x12\x19.mappingtest.v1.HiRequest\x1a\x19.mappingtest.v1.HiRequest0\x01BG\n" +
 	"\x04demoZ?github.com/pushtunnel/pushtunnel/native/internal/mapping/testpbb\x06proto3"
 
 var (
@@ -1683,84 +1684,84 @@ func file_test_proto_rawDescGZIP() []byte {
 var file_test_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_test_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_test_proto_goTypes = []any{
-	(Types_Color)(0),               // 0: mappingtest.Types.Color
-	(*HiRequest)(nil),              // 1: mappingtest.HiRequest
-	(*AddRequest)(nil),             // 2: mappingtest.AddRequest
-	(*LongResult)(nil),             // 3: mappingtest.LongResult
-	(*AnyRequest)(nil),             // 4: mappingtest.AnyRequest
-	(*AnyResult)(nil),              // 5: mappingtest.AnyResult
-	(*MaybeRequest)(nil),           // 6: mappingtest.MaybeRequest
-	(*MaybeResult)(nil),            // 7: mappingtest.MaybeResult
-	(*TypesRequest)(nil),           // 8: mappingtest.TypesRequest
-	(*Types)(nil),                  // 9: mappingtest.Types
-	(*Abs)(nil),                    // 10: mappingtest.Abs
-	(*Itf)(nil),                    // 11: mappingtest.Itf
-	(*Number)(nil),                 // 12: mappingtest.Number
-	(*Ints)(nil),                   // 13: mappingtest.Ints
-	(*Strings)(nil),                // 14: mappingtest.Strings
-	(*Holder)(nil),                 // 15: mappingtest.Holder
-	(*Tagged)(nil),                 // 16: mappingtest.Tagged
-	nil,                            // 17: mappingtest.TypesRequest.MapEntry
-	(*Types_Base)(nil),             // 18: mappingtest.Types.Base
-	(*Types_Child)(nil),            // 19: mappingtest.Types.Child
-	(*Types_AbsImpl)(nil),          // 20: mappingtest.Types.AbsImpl
-	(*Types_ItfImpl)(nil),          // 21: mappingtest.Types.ItfImpl
-	nil,                            // 22: mappingtest.Holder.CountsEntry
-	nil,                            // 23: mappingtest.Holder.ByNameEntry
+	(Types_Color)(0),               // 0: mappingtest.v1.Types.Color
+	(*HiRequest)(nil),              // 1: mappingtest.v1.HiRequest
+	(*AddRequest)(nil),             // 2: mappingtest.v1.AddRequest
+	(*LongResult)(nil),             // 3: mappingtest.v1.LongResult
+	(*AnyRequest)(nil),             // 4: mappingtest.v1.AnyRequest
+	(*AnyResult)(nil),              // 5: mappingtest.v1.AnyResult
+	(*MaybeRequest)(nil),           // 6: mappingtest.v1.MaybeRequest
+	(*MaybeResult)(nil),            // 7: mappingtest.v1.MaybeResult
+	(*TypesRequest)(nil),           // 8: mappingtest.v1.TypesRequest
+	(*Types)(nil),                  // 9: mappingtest.v1.Types
+	(*Abs)(nil),                    // 10: mappingtest.v1.Abs
+	(*Itf)(nil),                    // 11: mappingtest.v1.Itf
+	(*Number)(nil),                 // 12: mappingtest.v1.Number
+	(*Ints)(nil),                   // 13: mappingtest.v1.Ints
+	(*Strings)(nil),                // 14: mappingtest.v1.Strings
+	(*Holder)(nil),                 // 15: mappingtest.v1.Holder
+	(*Tagged)(nil),                 // 16: mappingtest.v1.Tagged
+	nil,                            // 17: mappingtest.v1.TypesRequest.MapEntry
+	(*Types_Base)(nil),             // 18: mappingtest.v1.Types.Base
+	(*Types_Child)(nil),            // 19: mappingtest.v1.Types.Child
+	(*Types_AbsImpl)(nil),          // 20: mappingtest.v1.Types.AbsImpl
+	(*Types_ItfImpl)(nil),          // 21: mappingtest.v1.Types.ItfImpl
+	nil,                            // 22: mappingtest.v1.Holder.CountsEntry
+	nil,                            // 23: mappingtest.v1.Holder.ByNameEntry
 	(*v1.Value)(nil),               // 24: pushtunnel.java.v1.Value
 	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
 	(*emptypb.Empty)(nil),          // 26: google.protobuf.Empty
 	(*wrapperspb.StringValue)(nil), // 27: google.protobuf.StringValue
 }
 var file_test_proto_depIdxs = []int32{
-	24, // 0: mappingtest.AnyRequest.value:type_name -> pushtunnel.java.v1.Value
-	24, // 1: mappingtest.AnyResult.value:type_name -> pushtunnel.java.v1.Value
-	25, // 2: mappingtest.TypesRequest.date:type_name -> google.protobuf.Timestamp
-	0,  // 3: mappingtest.TypesRequest.color:type_name -> mappingtest.Types.Color
-	17, // 4: mappingtest.TypesRequest.map:type_name -> mappingtest.TypesRequest.MapEntry
-	18, // 5: mappingtest.TypesRequest.base:type_name -> mappingtest.Types.Base
-	20, // 6: mappingtest.Abs.abs_impl:type_name -> mappingtest.Types.AbsImpl
-	21, // 7: mappingtest.Itf.itf_impl:type_name -> mappingtest.Types.ItfImpl
-	18, // 8: mappingtest.Itf.base:type_name -> mappingtest.Types.Base
-	24, // 9: mappingtest.Itf.other:type_name -> pushtunnel.java.v1.Value
-	10, // 10: mappingtest.Holder.abs:type_name -> mappingtest.Abs
-	11, // 11: mappingtest.Holder.itf:type_name -> mappingtest.Itf
-	18, // 12: mappingtest.Holder.base:type_name -> mappingtest.Types.Base
-	24, // 13: mappingtest.Holder.object:type_name -> pushtunnel.java.v1.Value
-	0,  // 14: mappingtest.Holder.color:type_name -> mappingtest.Types.Color
-	18, // 15: mappingtest.Holder.bases:type_name -> mappingtest.Types.Base
-	22, // 16: mappingtest.Holder.counts:type_name -> mappingtest.Holder.CountsEntry
-	13, // 17: mappingtest.Holder.ints:type_name -> mappingtest.Ints
-	25, // 18: mappingtest.Holder.date:type_name -> google.protobuf.Timestamp
-	24, // 19: mappingtest.Holder.objects:type_name -> pushtunnel.java.v1.Value
-	24, // 20: mappingtest.Holder.raw:type_name -> pushtunnel.java.v1.Value
-	0,  // 21: mappingtest.Holder.colors:type_name -> mappingtest.Types.Color
-	12, // 22: mappingtest.Holder.number:type_name -> mappingtest.Number
-	13, // 23: mappingtest.Holder.rows:type_name -> mappingtest.Ints
-	23, // 24: mappingtest.Holder.by_name:type_name -> mappingtest.Holder.ByNameEntry
-	14, // 25: mappingtest.Holder.nested:type_name -> mappingtest.Strings
-	18, // 26: mappingtest.Types.Child.nested:type_name -> mappingtest.Types.Base
-	24, // 27: mappingtest.Holder.ByNameEntry.value:type_name -> pushtunnel.java.v1.Value
-	1,  // 28: mappingtest.Svc.Hi:input_type -> mappingtest.HiRequest
-	2,  // 29: mappingtest.Svc.Add:input_type -> mappingtest.AddRequest
-	26, // 30: mappingtest.Svc.Zero:input_type -> google.protobuf.Empty
-	1,  // 31: mappingtest.Svc.Log:input_type -> mappingtest.HiRequest
-	15, // 32: mappingtest.Svc.EchoHolder:input_type -> mappingtest.Holder
-	4,  // 33: mappingtest.Svc.EchoObject:input_type -> mappingtest.AnyRequest
-	6,  // 34: mappingtest.Svc.Maybe:input_type -> mappingtest.MaybeRequest
-	6,  // 35: mappingtest.Svc.MaybeZero:input_type -> mappingtest.MaybeRequest
-	8,  // 36: mappingtest.Svc.Types:input_type -> mappingtest.TypesRequest
-	1,  // 37: mappingtest.Svc.Watch:input_type -> mappingtest.HiRequest
-	27, // 38: mappingtest.Svc.Hi:output_type -> google.protobuf.StringValue
-	3,  // 39: mappingtest.Svc.Add:output_type -> mappingtest.LongResult
-	26, // 40: mappingtest.Svc.Zero:output_type -> google.protobuf.Empty
-	26, // 41: mappingtest.Svc.Log:output_type -> google.protobuf.Empty
-	15, // 42: mappingtest.Svc.EchoHolder:output_type -> mappingtest.Holder
-	5,  // 43: mappingtest.Svc.EchoObject:output_type -> mappingtest.AnyResult
-	7,  // 44: mappingtest.Svc.Maybe:output_type -> mappingtest.MaybeResult
-	7,  // 45: mappingtest.Svc.MaybeZero:output_type -> mappingtest.MaybeResult
-	27, // 46: mappingtest.Svc.Types:output_type -> google.protobuf.StringValue
-	1,  // 47: mappingtest.Svc.Watch:output_type -> mappingtest.HiRequest
+	24, // 0: mappingtest.v1.AnyRequest.value:type_name -> pushtunnel.java.v1.Value
+	24, // 1: mappingtest.v1.AnyResult.value:type_name -> pushtunnel.java.v1.Value
+	25, // 2: mappingtest.v1.TypesRequest.date:type_name -> google.protobuf.Timestamp
+	0,  // 3: mappingtest.v1.TypesRequest.color:type_name -> mappingtest.v1.Types.Color
+	17, // 4: mappingtest.v1.TypesRequest.map:type_name -> mappingtest.v1.TypesRequest.MapEntry
+	18, // 5: mappingtest.v1.TypesRequest.base:type_name -> mappingtest.v1.Types.Base
+	20, // 6: mappingtest.v1.Abs.abs_impl:type_name -> mappingtest.v1.Types.AbsImpl
+	21, // 7: mappingtest.v1.Itf.itf_impl:type_name -> mappingtest.v1.Types.ItfImpl
+	18, // 8: mappingtest.v1.Itf.base:type_name -> mappingtest.v1.Types.Base
+	24, // 9: mappingtest.v1.Itf.other:type_name -> pushtunnel.java.v1.Value
+	10, // 10: mappingtest.v1.Holder.abs:type_name -> mappingtest.v1.Abs
+	11, // 11: mappingtest.v1.Holder.itf:type_name -> mappingtest.v1.Itf
+	18, // 12: mappingtest.v1.Holder.base:type_name -> mappingtest.v1.Types.Base
+	24, // 13: mappingtest.v1.Holder.object:type_name -> pushtunnel.java.v1.Value
+	0,  // 14: mappingtest.v1.Holder.color:type_name -> mappingtest.v1.Types.Color
+	18, // 15: mappingtest.v1.Holder.bases:type_name -> mappingtest.v1.Types.Base
+	22, // 16: mappingtest.v1.Holder.counts:type_name -> mappingtest.v1.Holder.CountsEntry
+	13, // 17: mappingtest.v1.Holder.ints:type_name -> mappingtest.v1.Ints
+	25, // 18: mappingtest.v1.Holder.date:type_name -> google.protobuf.Timestamp
+	24, // 19: mappingtest.v1.Holder.objects:type_name -> pushtunnel.java.v1.Value
+	24, // 20: mappingtest.v1.Holder.raw:type_name -> pushtunnel.java.v1.Value
+	0,  // 21: mappingtest.v1.Holder.colors:type_name -> mappingtest.v1.Types.Color
+	12, // 22: mappingtest.v1.Holder.number:type_name -> mappingtest.v1.Number
+	13, // 23: mappingtest.v1.Holder.rows:type_name -> mappingtest.v1.Ints
+	23, // 24: mappingtest.v1.Holder.by_name:type_name -> mappingtest.v1.Holder.ByNameEntry
+	14, // 25: mappingtest.v1.Holder.nested:type_name -> mappingtest.v1.Strings
+	18, // 26: mappingtest.v1.Types.Child.nested:type_name -> mappingtest.v1.Types.Base
+	24, // 27: mappingtest.v1.Holder.ByNameEntry.value:type_name -> pushtunnel.java.v1.Value
+	1,  // 28: mappingtest.v1.Svc.Hi:input_type -> mappingtest.v1.HiRequest
+	2,  // 29: mappingtest.v1.Svc.Add:input_type -> mappingtest.v1.AddRequest
+	26, // 30: mappingtest.v1.Svc.Zero:input_type -> google.protobuf.Empty
+	1,  // 31: mappingtest.v1.Svc.Log:input_type -> mappingtest.v1.HiRequest
+	15, // 32: mappingtest.v1.Svc.EchoHolder:input_type -> mappingtest.v1.Holder
+	4,  // 33: mappingtest.v1.Svc.EchoObject:input_type -> mappingtest.v1.AnyRequest
+	6,  // 34: mappingtest.v1.Svc.Maybe:input_type -> mappingtest.v1.MaybeRequest
+	6,  // 35: mappingtest.v1.Svc.MaybeZero:input_type -> mappingtest.v1.MaybeRequest
+	8,  // 36: mappingtest.v1.Svc.Types:input_type -> mappingtest.v1.TypesRequest
+	1,  // 37: mappingtest.v1.Svc.Watch:input_type -> mappingtest.v1.HiRequest
+	27, // 38: mappingtest.v1.Svc.Hi:output_type -> google.protobuf.StringValue
+	3,  // 39: mappingtest.v1.Svc.Add:output_type -> mappingtest.v1.LongResult
+	26, // 40: mappingtest.v1.Svc.Zero:output_type -> google.protobuf.Empty
+	26, // 41: mappingtest.v1.Svc.Log:output_type -> google.protobuf.Empty
+	15, // 42: mappingtest.v1.Svc.EchoHolder:output_type -> mappingtest.v1.Holder
+	5,  // 43: mappingtest.v1.Svc.EchoObject:output_type -> mappingtest.v1.AnyResult
+	7,  // 44: mappingtest.v1.Svc.Maybe:output_type -> mappingtest.v1.MaybeResult
+	7,  // 45: mappingtest.v1.Svc.MaybeZero:output_type -> mappingtest.v1.MaybeResult
+	27, // 46: mappingtest.v1.Svc.Types:output_type -> google.protobuf.StringValue
+	1,  // 47: mappingtest.v1.Svc.Watch:output_type -> mappingtest.v1.HiRequest
 	38, // [38:48] is the sub-list for method output_type
 	28, // [28:38] is the sub-list for method input_type
 	28, // [28:28] is the sub-list for extension type_name

@@ -24,16 +24,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Svc_Hi_FullMethodName         = "/mappingtest.Svc/Hi"
-	Svc_Add_FullMethodName        = "/mappingtest.Svc/Add"
-	Svc_Zero_FullMethodName       = "/mappingtest.Svc/Zero"
-	Svc_Log_FullMethodName        = "/mappingtest.Svc/Log"
-	Svc_EchoHolder_FullMethodName = "/mappingtest.Svc/EchoHolder"
-	Svc_EchoObject_FullMethodName = "/mappingtest.Svc/EchoObject"
-	Svc_Maybe_FullMethodName      = "/mappingtest.Svc/Maybe"
-	Svc_MaybeZero_FullMethodName  = "/mappingtest.Svc/MaybeZero"
-	Svc_Types_FullMethodName      = "/mappingtest.Svc/Types"
-	Svc_Watch_FullMethodName      = "/mappingtest.Svc/Watch"
+	Svc_Hi_FullMethodName         = "/mappingtest.v1.Svc/Hi"
+	Svc_Add_FullMethodName        = "/mappingtest.v1.Svc/Add"
+	Svc_Zero_FullMethodName       = "/mappingtest.v1.Svc/Zero"
+	Svc_Log_FullMethodName        = "/mappingtest.v1.Svc/Log"
+	Svc_EchoHolder_FullMethodName = "/mappingtest.v1.Svc/EchoHolder"
+	Svc_EchoObject_FullMethodName = "/mappingtest.v1.Svc/EchoObject"
+	Svc_Maybe_FullMethodName      = "/mappingtest.v1.Svc/Maybe"
+	Svc_MaybeZero_FullMethodName  = "/mappingtest.v1.Svc/MaybeZero"
+	Svc_Types_FullMethodName      = "/mappingtest.v1.Svc/Types"
+	Svc_Watch_FullMethodName      = "/mappingtest.v1.Svc/Watch"
 )
 
 // SvcClient is the client API for Svc service.
@@ -421,7 +421,7 @@ type Svc_WatchServer = grpc.ServerStreamingServer[HiRequest]
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Svc_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "mappingtest.Svc",
+	ServiceName: "mappingtest.v1.Svc",
 	HandlerType: (*SvcServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
