@@ -60,7 +60,7 @@ func (p *protocol) Match(prefix []byte) tunnel.Match {
 
 // Serve serves a connection.
 func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) error {
-	cfg := a.Config().WithDefaults()
+	cfg := a.Config()
 	cfg.Remote.Addr = nc.RemoteAddr()
 	cfg.Services = &tunnel.Services{}
 	if p.opts.services != nil {
