@@ -1325,7 +1325,7 @@ const file_interop_proto_rawDesc = "" +
 	"\n" +
 	"EchoHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12?\n" +
 	"\x05Types\x12\x18.interop.v1.TypesRequest\x1a\x1c.google.protobuf.StringValue\x12@\n" +
-	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue2\xbf\x05\n" +
+	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue2\xfe\x04\n" +
 	"\aPushApi\x12?\n" +
 	"\x06PushHi\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12A\n" +
 	"\bPushBoom\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12<\n" +
@@ -1338,9 +1338,7 @@ const file_interop_proto_rawDesc = "" +
 	"PushObject\x12\x19.interop.v1.ObjectRequest\x1a\x18.interop.v1.ObjectResult\x12<\n" +
 	"\n" +
 	"PushHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12@\n" +
-	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12?\n" +
-	"\x06BadAdd\x12\x16.interop.v1.AddRequest\x1a\x0f.interop.v1.Sum\"\f\xba\xa8\x19\b\n" +
-	"\x06pushHiBG\n" +
+	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValueBG\n" +
 	"\ainteropZ<github.com/pushtunnel/pushtunnel/internal/javapeer/interoppbb\x06proto3"
 
 var (
@@ -1426,30 +1424,28 @@ var file_interop_proto_depIdxs = []int32{
 	6,  // 38: interop.v1.PushApi.PushObject:input_type -> interop.v1.ObjectRequest
 	13, // 39: interop.v1.PushApi.PushHolder:input_type -> interop.v1.Holder
 	1,  // 40: interop.v1.PushApi.Missing:input_type -> interop.v1.TextRequest
-	3,  // 41: interop.v1.PushApi.BadAdd:input_type -> interop.v1.AddRequest
-	23, // 42: interop.v1.Svc.Hi:output_type -> google.protobuf.StringValue
-	23, // 43: interop.v1.Svc.Boom:output_type -> google.protobuf.StringValue
-	2,  // 44: interop.v1.Svc.Nul:output_type -> interop.v1.NullableText
-	24, // 45: interop.v1.Svc.Vo:output_type -> google.protobuf.Empty
-	4,  // 46: interop.v1.Svc.Add:output_type -> interop.v1.Sum
-	23, // 47: interop.v1.Svc.Slow:output_type -> google.protobuf.StringValue
-	7,  // 48: interop.v1.Svc.EchoObject:output_type -> interop.v1.ObjectResult
-	13, // 49: interop.v1.Svc.EchoHolder:output_type -> interop.v1.Holder
-	23, // 50: interop.v1.Svc.Types:output_type -> google.protobuf.StringValue
-	23, // 51: interop.v1.Svc.Missing:output_type -> google.protobuf.StringValue
-	23, // 52: interop.v1.PushApi.PushHi:output_type -> google.protobuf.StringValue
-	23, // 53: interop.v1.PushApi.PushBoom:output_type -> google.protobuf.StringValue
-	2,  // 54: interop.v1.PushApi.PushNul:output_type -> interop.v1.NullableText
-	24, // 55: interop.v1.PushApi.PushVo:output_type -> google.protobuf.Empty
-	4,  // 56: interop.v1.PushApi.PushAdd:output_type -> interop.v1.Sum
-	23, // 57: interop.v1.PushApi.PushSlow:output_type -> google.protobuf.StringValue
-	23, // 58: interop.v1.PushApi.Who:output_type -> google.protobuf.StringValue
-	7,  // 59: interop.v1.PushApi.PushObject:output_type -> interop.v1.ObjectResult
-	13, // 60: interop.v1.PushApi.PushHolder:output_type -> interop.v1.Holder
-	23, // 61: interop.v1.PushApi.Missing:output_type -> google.protobuf.StringValue
-	4,  // 62: interop.v1.PushApi.BadAdd:output_type -> interop.v1.Sum
-	42, // [42:63] is the sub-list for method output_type
-	21, // [21:42] is the sub-list for method input_type
+	23, // 41: interop.v1.Svc.Hi:output_type -> google.protobuf.StringValue
+	23, // 42: interop.v1.Svc.Boom:output_type -> google.protobuf.StringValue
+	2,  // 43: interop.v1.Svc.Nul:output_type -> interop.v1.NullableText
+	24, // 44: interop.v1.Svc.Vo:output_type -> google.protobuf.Empty
+	4,  // 45: interop.v1.Svc.Add:output_type -> interop.v1.Sum
+	23, // 46: interop.v1.Svc.Slow:output_type -> google.protobuf.StringValue
+	7,  // 47: interop.v1.Svc.EchoObject:output_type -> interop.v1.ObjectResult
+	13, // 48: interop.v1.Svc.EchoHolder:output_type -> interop.v1.Holder
+	23, // 49: interop.v1.Svc.Types:output_type -> google.protobuf.StringValue
+	23, // 50: interop.v1.Svc.Missing:output_type -> google.protobuf.StringValue
+	23, // 51: interop.v1.PushApi.PushHi:output_type -> google.protobuf.StringValue
+	23, // 52: interop.v1.PushApi.PushBoom:output_type -> google.protobuf.StringValue
+	2,  // 53: interop.v1.PushApi.PushNul:output_type -> interop.v1.NullableText
+	24, // 54: interop.v1.PushApi.PushVo:output_type -> google.protobuf.Empty
+	4,  // 55: interop.v1.PushApi.PushAdd:output_type -> interop.v1.Sum
+	23, // 56: interop.v1.PushApi.PushSlow:output_type -> google.protobuf.StringValue
+	23, // 57: interop.v1.PushApi.Who:output_type -> google.protobuf.StringValue
+	7,  // 58: interop.v1.PushApi.PushObject:output_type -> interop.v1.ObjectResult
+	13, // 59: interop.v1.PushApi.PushHolder:output_type -> interop.v1.Holder
+	23, // 60: interop.v1.PushApi.Missing:output_type -> google.protobuf.StringValue
+	41, // [41:61] is the sub-list for method output_type
+	21, // [21:41] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name

@@ -483,7 +483,6 @@ const (
 	PushApi_PushObject_FullMethodName = "/interop.v1.PushApi/PushObject"
 	PushApi_PushHolder_FullMethodName = "/interop.v1.PushApi/PushHolder"
 	PushApi_Missing_FullMethodName    = "/interop.v1.PushApi/Missing"
-	PushApi_BadAdd_FullMethodName     = "/interop.v1.PushApi/BadAdd"
 )
 
 // PushApiClient is the client API for PushApi service.
@@ -503,8 +502,6 @@ type PushApiClient interface {
 	PushHolder(ctx context.Context, in *Holder, opts ...grpc.CallOption) (*Holder, error)
 	// Java clients have no such method.
 	Missing(ctx context.Context, in *TextRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
-	// They have this one, with other parameters.
-	BadAdd(ctx context.Context, in *AddRequest, opts ...grpc.CallOption) (*Sum, error)
 }
 
 type pushApiClient struct {
@@ -615,16 +612,6 @@ func (c *pushApiClient) Missing(ctx context.Context, in *TextRequest, opts ...gr
 	return out, nil
 }
 
-func (c *pushApiClient) BadAdd(ctx context.Context, in *AddRequest, opts ...grpc.CallOption) (*Sum, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Sum)
-	err := c.cc.Invoke(ctx, PushApi_BadAdd_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // PushApiServer is the server API for PushApi service.
 // All implementations must embed UnimplementedPushApiServer
 // for forward compatibility.
@@ -642,8 +629,6 @@ type PushApiServer interface {
 	PushHolder(context.Context, *Holder) (*Holder, error)
 	// Java clients have no such method.
 	Missing(context.Context, *TextRequest) (*wrapperspb.StringValue, error)
-	// They have this one, with other parameters.
-	BadAdd(context.Context, *AddRequest) (*Sum, error)
 	mustEmbedUnimplementedPushApiServer()
 }
 
@@ -683,9 +668,6 @@ func (UnimplementedPushApiServer) PushHolder(context.Context, *Holder) (*Holder,
 }
 func (UnimplementedPushApiServer) Missing(context.Context, *TextRequest) (*wrapperspb.StringValue, error) {
 	return nil, status.Error(codes.Unimplemented, "method Missing not implemented")
-}
-func (UnimplementedPushApiServer) BadAdd(context.Context, *AddRequest) (*Sum, error) {
-	return nil, status.Error(codes.Unimplemented, "method BadAdd not implemented")
 }
 func (UnimplementedPushApiServer) mustEmbedUnimplementedPushApiServer() {}
 func (UnimplementedPushApiServer) testEmbeddedByValue()                 {}
@@ -888,24 +870,6 @@ func _PushApi_Missing_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
-func _PushApi_BadAdd_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(AddRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(PushApiServer).BadAdd(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: PushApi_BadAdd_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PushApiServer).BadAdd(ctx, req.(*AddRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // PushApi_ServiceDesc is the grpc.ServiceDesc for PushApi service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -952,10 +916,6 @@ var PushApi_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Missing",
 			Handler:    _PushApi_Missing_Handler,
-		},
-		{
-			MethodName: "BadAdd",
-			Handler:    _PushApi_BadAdd_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

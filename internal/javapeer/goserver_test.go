@@ -1,0 +1,339 @@
+package javapeer
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/pushtunnel/pushtunnel/internal/javapeer/interoppb"
+	"github.com/pushtunnel/pushtunnel/native"
+	"github.com/pushtunnel/pushtunnel/native/java"
+	javapb "github.com/pushtunnel/pushtunnel/proto/pushtunnel/java/v1"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+// A Go server and a Java client. The numbers are those of the cases in
+// docs/NATIVE.md.
+func TestGoServerJavaClient(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithTimeout(2*time.Second))
+		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "one", ReadTimeout: 2000})
+		do := func(command string, args ...any) (string, error) { return p.Do(within(t, long), command, args...) }
+		want := func(want, command string, args ...any) {
+			t.Helper()
+			if got, err := do(command, args...); err != nil || got != want {
+				t.Errorf("%s %v: %q, %v; want %q", command, args, got, err, want)
+			}
+		}
+		s := await(t, g.came, "client")
+		push := g.push("c1")
+
+		// Warm up, so that all threads are there.
+		want("hi bob", "hi", "bob")
+		threads := p.Threads(t)
+		if threads == 0 {
+			t.Fatal("no worker threads were found")
+		}
+
+		t.Run("A1 eight connections are one client", func(t *testing.T) {
+			if s.Name() != "c1" || s.Peer().Protocol != "native" {
+				t.Errorf("%+v", s.Peer())
+			}
+			n := 0
+			for range g.Sessions() {
+				n++
+			}
+			if n != 1 {
+				t.Errorf("%d sessions, want 1", n)
+			}
+		})
+		t.Run("A3 calls", func(t *testing.T) {
+			want("3", "add", 1, 2)
+			got, err := do("types")
+			if err != nil || !strings.Contains(got, `z:true`) || !strings.Contains(got, `integer:"-129"`) || !strings.Contains(got, "COLOR_BLUE") {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+		t.Run("A4 void returns", func(t *testing.T) { want("returned", "vo", "x") })
+		t.Run("A5 null is silent, and tried three times", func(t *testing.T) {
+			if got, err := do("nul", "x"); err == nil {
+				t.Errorf("it returned %q", got)
+			}
+			if n := g.svc.counted("nul"); n != 3 {
+				t.Errorf("called %d times, want 3", n)
+			}
+		})
+		t.Run("A6 an error is silent", func(t *testing.T) {
+			if got, err := do("boom", "x"); err == nil {
+				t.Errorf("it returned %q", got)
+			}
+		})
+		t.Run("A7 pushes", func(t *testing.T) {
+			r, err := push.PushHi(within(t, long), &pb.TextRequest{Text: "you"})
+			if err != nil || r.GetValue() != "hi you" {
+				t.Errorf("%v, %v", r, err)
+			}
+			sum, err := push.PushAdd(within(t, long), &pb.AddRequest{A: -1, B: 1 << 40})
+			if err != nil || sum.GetValue() != 1<<40-1 {
+				t.Errorf("%v, %v", sum, err)
+			}
+		})
+		t.Run("A8 wrong arguments cost no thread", func(t *testing.T) {
+			_, err := native.Invoke(within(t, time.Second), g.Client("c1"), "interop.PushApi", "pushAdd", []any{int64(1), "x"})
+			if status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("%v", err)
+			}
+		})
+		t.Run("A11 void, null and failing pushes time out", func(t *testing.T) {
+			_, err := push.PushVo(t.Context(), &pb.TextRequest{})
+			if status.Code(err) != codes.DeadlineExceeded || tunnel.OutcomeOf(err) != tunnel.OutcomeUnknown {
+				t.Errorf("void: %v", err)
+			}
+			for range 2 {
+				if _, err = push.PushNul(t.Context(), &pb.TextRequest{}); status.Code(err) != codes.DeadlineExceeded {
+					t.Errorf("null: %v", err)
+				}
+			}
+			// It never answered, so it is not pushed any more.
+			if _, err = push.PushNul(t.Context(), &pb.TextRequest{}); status.Code(err) != codes.Unavailable || !tunnel.NotSent(err) {
+				t.Errorf("null, the third time: %v", err)
+			}
+			if _, err = push.PushBoom(within(t, time.Second), &pb.TextRequest{}); status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("boom: %v", err)
+			}
+			if n, err := do("count", "pushNul"); err != nil || n != "2" {
+				t.Errorf("pushNul ran %s times, %v", n, err)
+			}
+		})
+		t.Run("C1 every value, sent by Java and back", func(t *testing.T) {
+			names, err := do("samples")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range append(fields(names), "mib16") {
+				want("same", "echoObject", name)
+			}
+			// Java cannot read what it writes for this one; it reads what we write.
+			if got, err := do("echoObject", "emoji"); err != nil || got != "same" {
+				t.Errorf("emoji: %q, %v", got, err)
+			}
+		})
+		t.Run("C4 every field of a class", func(t *testing.T) { want("same", "echoHolder") })
+		t.Run("C6 values pushed to Java and back", func(t *testing.T) {
+			for _, v := range values {
+				b, err := java.Append(nil, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				in := &javapb.Value{Kind: &javapb.Value_Encoded{Encoded: b}}
+				out, err := push.PushObject(within(t, long), &pb.ObjectRequest{Value: in})
+				if err != nil {
+					t.Errorf("%v: %v", v, err)
+					continue
+				}
+				if back := encodedValue(t, out.GetValue()); !bytes.Equal(back, b) {
+					t.Errorf("%v came back as %x, want %x", v, back, b)
+				}
+			}
+			h := goHolder()
+			back, err := push.PushHolder(within(t, long), h)
+			if err != nil || back.String() != h.String() {
+				t.Errorf("%v\n%v\n%v", h, back, err)
+			}
+			got, err := native.Invoke(within(t, long), g.Client("c1"), "interop.PushApi", "pushHi", []any{"dyn"})
+			if err != nil || got != "hi dyn" {
+				t.Errorf("the dynamic form: %v, %v", got, err)
+			}
+		})
+		t.Run("A17 no thread was lost", func(t *testing.T) {
+			if n := p.Threads(t); n != threads {
+				t.Errorf("%d worker threads, %d at the start", n, threads)
+			}
+		})
+		p.Kill()
+		await(t, g.gone, "end of the session")
+	})
+}
+
+func encodedValue(t testing.TB, v *javapb.Value) []byte {
+	t.Helper()
+	if b := v.GetEncoded(); b != nil {
+		return b
+	}
+	var x any
+	switch k := v.GetKind().(type) {
+	case *javapb.Value_BooleanValue:
+		x = k.BooleanValue
+	case *javapb.Value_ByteValue:
+		x = int8(k.ByteValue)
+	case *javapb.Value_CharValue:
+		x = java.Char(k.CharValue)
+	case *javapb.Value_ShortValue:
+		x = int16(k.ShortValue)
+	case *javapb.Value_IntValue:
+		x = k.IntValue
+	case *javapb.Value_LongValue:
+		x = k.LongValue
+	case *javapb.Value_FloatValue:
+		x = k.FloatValue
+	case *javapb.Value_DoubleValue:
+		x = k.DoubleValue
+	case *javapb.Value_StringValue:
+		x = k.StringValue
+	}
+	b, err := java.Append(nil, x)
+	if err != nil {
+		t.Fatalf("%v: %v", v, err)
+	}
+	return b
+}
+
+func TestAnonymousJavaClient(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t)
+		p := StartClient(t, version, Client{Addr: g.addr})
+		if got, err := p.Do(within(t, long), "hi", "x"); err != nil || got != "hi x" {
+			t.Errorf("%q, %v", got, err)
+		}
+		for s := range g.Sessions() {
+			t.Errorf("A2: there is a session %q", s.Name())
+		}
+	})
+}
+
+// Pushes that come before the push service exists cost a Java client its threads.
+// So none does.
+func TestEarlyPushes(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithGrace(3*time.Second, 50*time.Millisecond))
+		result := make(chan error, 20)
+		for range cap(result) {
+			go func() {
+				_, err := g.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}, grpc.WaitForReady(true))
+				result <- err
+			}()
+		}
+		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", DelayMillis: 2000})
+		for range cap(result) {
+			if err := await(t, result, "answer"); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := p.Threads(t); n != 4 {
+			t.Errorf("A9: %d worker threads, want 4", n)
+		}
+	})
+}
+
+// A method that the client does not have costs it a thread each time, and there is
+// no telling: so it is not tried often.
+func TestUnknownMethod(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithTimeout(500*time.Millisecond))
+		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1"})
+		await(t, g.came, "client")
+		if _, err := p.Do(within(t, long), "hi", "x"); err != nil {
+			t.Fatal(err)
+		}
+		before := p.Threads(t)
+		result := make(chan error, 20)
+		for range cap(result) {
+			go func() {
+				_, err := g.push("c1").Missing(context.WithoutCancel(t.Context()), &pb.TextRequest{})
+				result <- err
+			}()
+		}
+		sent := 0
+		for range cap(result) {
+			if err := await(t, result, "error"); !tunnel.NotSent(err) {
+				sent++
+			}
+		}
+		if sent != 2 {
+			t.Errorf("%d pushes were sent, want 2", sent)
+		}
+		if n := p.Threads(t); n < before-2 {
+			t.Errorf("%d worker threads, %d before", n, before)
+		}
+		// The others still work.
+		if r, err := g.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}); err != nil || r.GetValue() != "hi x" {
+			t.Errorf("%v, %v", r, err)
+		}
+	})
+}
+
+func TestTwoJavaClientsOfOneName(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t)
+		StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "one"})
+		StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "two"})
+		await(t, g.came, "client")
+		await(t, g.came, "client")
+		counts := make(map[string]int)
+		for range 20 {
+			r, err := g.push("c1").Who(within(t, long), &pb.TextRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts[r.GetValue()]++
+		}
+		if counts["one"] != 10 || counts["two"] != 10 {
+			t.Errorf("A10: %v, want 10 each", counts)
+		}
+	})
+}
+
+func TestJavaClientComesBack(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		for _, list := range []bool{true, false} {
+			g := startGoServer(t)
+			p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", List: list})
+			await(t, g.came, "client")
+			g.Close()
+			g2 := startGoServerAt(t, g.addr)
+			if !list {
+				// It does not come back by itself: only when it calls.
+				for i := range 20 {
+					if _, err := p.Do(within(t, long), "hi", "x"); err == nil {
+						break
+					} else if i == 19 {
+						t.Fatal(err)
+					}
+				}
+			}
+			r, err := g2.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}, grpc.WaitForReady(true))
+			if err != nil || r.GetValue() != "hi x" {
+				t.Errorf("A12, list %v: %v, %v", list, r, err)
+			}
+			p.Kill()
+		}
+	})
+}
+
+// startGoServerAt starts a server where one was before.
+func startGoServerAt(t testing.TB, addr string) *goServer {
+	t.Helper()
+	g := newGoServer()
+	g.addr = g.listen(t, addr)
+	return g
+}
+
+func TestRegisterResponseIsHarmless(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithRegisterResponse())
+		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1"})
+		await(t, g.came, "client")
+		if got, err := p.Do(within(t, long), "hi", "x"); err != nil || got != "hi x" {
+			t.Errorf("A15: %q, %v", got, err)
+		}
+		if n := p.Threads(t); n != 4 {
+			t.Errorf("A15: %d worker threads, want 4", n)
+		}
+	})
+}

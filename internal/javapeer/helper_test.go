@@ -1,0 +1,292 @@
+package javapeer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pushtunnel/pushtunnel/client"
+	pb "github.com/pushtunnel/pushtunnel/internal/javapeer/interoppb"
+	"github.com/pushtunnel/pushtunnel/native"
+	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
+
+const long = time.Minute
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// each runs a test with each version of brpc-java.
+func each(t *testing.T, f func(t *testing.T, version string)) {
+	for _, v := range Versions(t) {
+		t.Run(v, func(t *testing.T) { f(t, v) })
+	}
+}
+
+// svc implements Svc, as the Java server does.
+type svc struct {
+	pb.UnimplementedSvcServer
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (s *svc) count(method string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts == nil {
+		s.counts = make(map[string]int)
+	}
+	s.counts[method]++
+}
+
+func (s *svc) counted(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[method]
+}
+
+func (s *svc) Hi(_ context.Context, r *pb.TextRequest) (*wrapperspb.StringValue, error) {
+	s.count("hi")
+	return wrapperspb.String("hi " + r.GetText()), nil
+}
+
+func (s *svc) Boom(_ context.Context, r *pb.TextRequest) (*wrapperspb.StringValue, error) {
+	s.count("boom")
+	return nil, errors.New(r.GetText())
+}
+
+func (s *svc) Nul(context.Context, *pb.TextRequest) (*pb.NullableText, error) {
+	s.count("nul")
+	return &pb.NullableText{}, nil
+}
+
+func (s *svc) Vo(context.Context, *pb.TextRequest) (*emptypb.Empty, error) {
+	s.count("vo")
+	return &emptypb.Empty{}, nil
+}
+
+func (s *svc) Add(_ context.Context, r *pb.AddRequest) (*pb.Sum, error) {
+	s.count("add")
+	return &pb.Sum{Value: int64(r.GetA()) + r.GetB()}, nil
+}
+
+func (s *svc) EchoObject(_ context.Context, r *pb.ObjectRequest) (*pb.ObjectResult, error) {
+	return &pb.ObjectResult{Value: r.GetValue()}, nil
+}
+
+func (s *svc) EchoHolder(_ context.Context, h *pb.Holder) (*pb.Holder, error) { return h, nil }
+
+func (s *svc) Types(_ context.Context, r *pb.TypesRequest) (*wrapperspb.StringValue, error) {
+	return wrapperspb.String(r.String()), nil
+}
+
+// pushApi implements PushApi, as the Java client does.
+type pushApi struct {
+	pb.UnimplementedPushApiServer
+	label string
+	svc
+}
+
+func (p *pushApi) PushHi(ctx context.Context, r *pb.TextRequest) (*wrapperspb.StringValue, error) {
+	return p.Hi(ctx, r)
+}
+
+func (p *pushApi) PushBoom(ctx context.Context, r *pb.TextRequest) (*wrapperspb.StringValue, error) {
+	return p.Boom(ctx, r)
+}
+
+func (p *pushApi) PushNul(ctx context.Context, r *pb.TextRequest) (*pb.NullableText, error) {
+	return p.Nul(ctx, r)
+}
+
+func (p *pushApi) PushVo(ctx context.Context, r *pb.TextRequest) (*emptypb.Empty, error) {
+	return p.Vo(ctx, r)
+}
+
+func (p *pushApi) PushAdd(ctx context.Context, r *pb.AddRequest) (*pb.Sum, error) {
+	return p.Add(ctx, r)
+}
+
+func (p *pushApi) PushSlow(ctx context.Context, _ *pb.SlowRequest) (*wrapperspb.StringValue, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (p *pushApi) Who(context.Context, *pb.TextRequest) (*wrapperspb.StringValue, error) {
+	return wrapperspb.String(p.label), nil
+}
+
+func (p *pushApi) PushObject(ctx context.Context, r *pb.ObjectRequest) (*pb.ObjectResult, error) {
+	return p.EchoObject(ctx, r)
+}
+
+func (p *pushApi) PushHolder(_ context.Context, h *pb.Holder) (*pb.Holder, error) { return h, nil }
+
+// goServer is a Go server that Java clients connect to.
+type goServer struct {
+	*server.Server
+	svc  *svc
+	addr string
+	came chan *server.Session
+	gone chan error
+}
+
+func startGoServer(t testing.TB, opts ...native.Option) *goServer {
+	t.Helper()
+	g := newGoServer()
+	g.addr = g.listen(t, "127.0.0.1:0", opts...)
+	return g
+}
+
+func newGoServer() *goServer {
+	g := &goServer{svc: &svc{}, came: make(chan *server.Session, 100), gone: make(chan error, 100)}
+	g.Server = server.New(server.WithHooks(server.Hooks{
+		Connected:    func(s *server.Session) { g.came <- s },
+		Disconnected: func(_ *server.Session, err error) { g.gone <- err },
+	}))
+	return g
+}
+
+func (g *goServer) listen(t testing.TB, addr string, opts ...native.Option) string {
+	t.Helper()
+	var services native.Services
+	pb.RegisterSvcServer(&services, g.svc)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts = append([]native.Option{native.WithPushes(&pb.PushApi_ServiceDesc), native.WithServices(&services)}, opts...)
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(l, native.Protocol(opts...)) }()
+	t.Cleanup(func() {
+		g.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func (g *goServer) push(name string) pb.PushApiClient { return pb.NewPushApiClient(g.Client(name)) }
+
+// endpoint is a Java or Go server as a Go client sees it.
+func endpoint(addr string, opts ...native.Option) *native.Endpoint {
+	return native.Dialer(addr, append([]native.Option{native.WithCalls(&pb.Svc_ServiceDesc)}, opts...)...)
+}
+
+// goClient serves pushes until the test ends, or stop is called.
+func goClient(t testing.TB, e *native.Endpoint, name string, impl *pushApi, opts ...client.Option) (connected chan struct{}, stop func()) {
+	t.Helper()
+	return serveClient(t, client.NewDialer(e, name, append(opts, hooks(&connected))...), impl, &connected)
+}
+
+func hooks(connected *chan struct{}) client.Option {
+	c := make(chan struct{}, 100)
+	*connected = c
+	return client.WithHooks(client.Hooks{Connected: func(tunnel.Peer) { c <- struct{}{} }})
+}
+
+func serveClient(t testing.TB, c *client.Client, impl *pushApi, connected *chan struct{}) (chan struct{}, func()) {
+	t.Helper()
+	pb.RegisterPushApiServer(c, impl)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { c.Serve(ctx) })
+	stop := sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+	})
+	t.Cleanup(stop)
+	return *connected, stop
+}
+
+func await[T any](t testing.TB, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(long):
+		t.Fatalf("no %s", what)
+	}
+	return v
+}
+
+// recorder is a proxy that keeps what goes through it.
+type recorder struct {
+	addr  string
+	conns atomic.Int32
+
+	mu       sync.Mutex
+	up, down []byte // of all connections, in the order in which it came
+}
+
+// record starts a recorder in front of an address.
+func record(t testing.TB, to string) *recorder {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{addr: l.Addr().String()}
+	var wg sync.WaitGroup
+	var all sync.Map
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.conns.Add(1)
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			all.Store(in, nil)
+			all.Store(out, nil)
+			pipe := func(dst, src net.Conn, keep *[]byte) {
+				defer dst.Close()
+				io.Copy(io.MultiWriter(dst, writerFunc(func(b []byte) {
+					r.mu.Lock()
+					*keep = append(*keep, b...)
+					r.mu.Unlock()
+				})), src)
+			}
+			wg.Go(func() { pipe(out, in, &r.up) })
+			wg.Go(func() { pipe(in, out, &r.down) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		all.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
+		wg.Wait()
+	})
+	return r
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) { f(b); return len(b), nil }
+
+// take returns what has gone through since the last time.
+func (r *recorder) take() (up, down []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	up, down, r.up, r.down = r.up, r.down, nil, nil
+	return up, down
+}
+
+func fields(s string) []string { return strings.Fields(s) }
