@@ -1,9 +1,11 @@
-# "make help" lists the targets. test, cover, fuzz, loc and demo need Go, git
-# and make alone; the others build the tools pinned in tools/go.mod, once.
+# "make help" lists the targets. test, cover, fuzz, loc, demo and bench need Go,
+# git and make alone; interop-java and bench-java need a JDK and Maven, too; the
+# others build the tools pinned in tools/go.mod, once.
 
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
 TESTFLAGS ?=
+BRPC_JAVA ?= 3.0.2 3.0.5
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -11,10 +13,13 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
 tool := go tool -modfile=$(CURDIR)/tools/go.mod
 
+comma := ,
+space := $(subst ,, )
+
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test cover fuzz bench generate fmt lint check loc
+.PHONY: help all demo test interop-java java-peers cover fuzz bench bench-java generate fmt lint check loc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +33,12 @@ test: ## Vet and test with the race detector (TESTFLAGS=...)
 	$(if $(race),,@echo "make: no C compiler, so this tests WITHOUT the race detector")
 	go vet ./...
 	go test $(race) -timeout 10m $(TESTFLAGS) ./...
+
+interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 3.0.5")
+	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 15m $(TESTFLAGS) ./internal/javapeer
+
+java-peers:
+	for v in $(BRPC_JAVA); do mvn -B -q -f internal/javapeer/java/pom.xml -Dbrpc.version=$$v package || exit; done
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \
