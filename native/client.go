@@ -1,6 +1,7 @@
 package native
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"slices"
 	"sync"
@@ -106,12 +107,16 @@ func (p *protocol) join(c *conn, a tunnel.Acceptor, reg registration) error {
 		c.client = cl
 		first := len(cl.seen) == 1
 		if first && cl.careful {
-			cl.waiting = time.AfterFunc(max(p.opts.grace, p.opts.fresh), func() { _ = cl.admit() }) // admit closes what is refused
+			cl.waiting = time.AfterFunc(max(p.opts.grace, p.opts.fresh), cl.ready)
 		}
 		r.mu.Unlock()
 		cl.limit(p.opts.maxConns)
 		if first && !cl.careful {
-			return cl.admit()
+			if err := cl.admit(); err != nil {
+				cl.drop(c) // it is told before it is closed
+				cl.Close(err)
+				return err
+			}
 		}
 		return nil
 	}
@@ -128,7 +133,8 @@ func hostOf(c *conn) netip.Addr {
 func (p *protocol) newClient(c *conn, key rosterKey, reg registration) *client {
 	cl := &client{
 		link: newLink(serverRole, p.opts, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor,
-		remote: tunnel.Peer{Name: reg.name, Addr: c.nc.RemoteAddr()}, process: reg.process,
+		remote:  tunnel.Peer{Name: reg.name, Session: rand.Text(), Protocol: p.opts.name, Addr: c.nc.RemoteAddr()},
+		process: reg.process,
 	}
 	cl.careful = !reg.acknowledged
 	cl.cfg.Remote = cl.remote
@@ -141,7 +147,7 @@ func (cl *client) alive() {
 	cl.roster.mu.Lock()
 	defer cl.roster.mu.Unlock()
 	if cl.waiting != nil && cl.waiting.Stop() {
-		cl.waiting = time.AfterFunc(cl.opts.fresh, func() { _ = cl.admit() })
+		cl.waiting = time.AfterFunc(cl.opts.fresh, cl.ready)
 	}
 }
 
@@ -154,19 +160,25 @@ func (cl *client) stopWaiting() {
 	}
 }
 
-// admit makes the client known: from now on it is pushed to. If it is refused its
-// connections are closed.
-func (cl *client) admit() error {
+// ready admits a client that has been waited for. If it is refused its connections
+// are closed.
+func (cl *client) ready() {
 	cl.roster.mu.Lock()
 	cl.waiting = nil
 	cl.roster.mu.Unlock()
+	if err := cl.admit(); err != nil {
+		cl.Close(err)
+	}
+}
+
+// admit makes the client known: from now on it is pushed to.
+func (cl *client) admit() error {
 	err := cl.acceptor.Accept(cl.remote, func(cfg tunnel.Config) tunnel.Link {
 		cl.open(cfg)
 		return cl
 	})
 	if err != nil {
 		cl.opts.logger.Warn("native client is refused", "client", cl.remote.Name, "addr", cl.remote.Addr, "reason", status.Convert(err).Message())
-		cl.Close(err)
 	}
 	return err
 }

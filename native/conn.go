@@ -149,8 +149,8 @@ func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.
 	}
 	var expired <-chan time.Time
 	if wait > 0 {
-		timer := newTimer(wait)
-		defer freeTimer(timer)
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
 		expired = timer.C
 	}
 	select {
@@ -187,18 +187,3 @@ func (o *options) newFrame() *[]byte {
 
 // frameRoom is enough for most frames. A larger one outgrows its buffer.
 const frameRoom = 1280
-
-var timers sync.Pool
-
-func newTimer(d time.Duration) *time.Timer {
-	if t, ok := timers.Get().(*time.Timer); ok {
-		t.Reset(d)
-		return t
-	}
-	return time.NewTimer(d)
-}
-
-func freeTimer(t *time.Timer) {
-	t.Stop()
-	timers.Put(t)
-}

@@ -143,15 +143,15 @@ func (l *link) pick(ctx context.Context) (*conn, error) {
 		}
 		wake := l.wake
 		l.mu.Unlock()
-		t := newTimer(soonest.Sub(now))
+		t := time.NewTimer(soonest.Sub(now))
 		select {
 		case <-t.C:
 		case <-wake:
 		case <-ctx.Done():
-			freeTimer(t)
+			t.Stop()
 			return nil, tunnel.NewError(status.FromContextError(ctx.Err()), tunnel.OutcomeNotSent, ctx.Err())
 		}
-		freeTimer(t)
+		t.Stop()
 	}
 }
 

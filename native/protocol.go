@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
@@ -182,11 +184,11 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 	cfg := *c.cfg.Load()
 	cfg.Remote.Name, cfg.Remote.Session = "", ""
 	if c.client != nil {
-		cfg.Remote = c.client.Peer() // for the handlers of its calls
+		cfg.Remote = c.client.remote // for the handlers of its calls
 	}
 	c.cfg.Store(&cfg)
 	switch {
-	case reg.acknowledged:
+	case reg.acknowledged && status.Code(refused) != codes.Unavailable:
 		frame := p.opts.newFrame()
 		*frame = appendRegisterResult(*frame, refused)
 		err := c.send(TypeResponse, reg.id, frame)

@@ -148,7 +148,7 @@ func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Lin
 	session.link = open(cfg)
 	if err := s.admit(session); err != nil {
 		greeted <- false
-		session.link.Close(err)
+		cfg.OnEnd() // nobody else may
 		return err
 	}
 	go func() {

@@ -81,9 +81,10 @@ type Acceptor interface {
 
 	// Accept admits a session under remote.Name, and makes it known. It calls open
 	// once with what the session has to know, which includes OnEnd and OnGoAway:
-	// the Link must call them. From the return of open on, calls may come. If
-	// the session is refused, Accept closes the Link and returns why, as a status
-	// error. An empty remote.Session is filled in. Accept does not block.
+	// the Link must call them. From the return of open on, calls may come. If the
+	// session is refused, Accept returns why, as a status error; what becomes of
+	// its connection is the protocol's to say. An empty remote.Session is filled
+	// in. Accept does not block.
 	Accept(remote Peer, open func(Config) Link) error
 }
 
