@@ -1,8 +1,6 @@
 package native
 
-import (
-	"sync"
-)
+import "sync"
 
 // calls are the calls that this end has made on a connection and that wait for
 // their answers.
@@ -35,15 +33,12 @@ type lateCall struct {
 	came func()
 }
 
-var callPool = sync.Pool{New: func() any { return &call{answer: make(chan answer, 1)} }}
-
 // begin enters a call. It returns why the connection takes none.
 func (cs *calls) begin() (*call, error) {
-	c := callPool.Get().(*call) //nolint:forcetypeassert,revive // that is what New makes
+	c := &call{answer: make(chan answer, 1)} // not pooled: a test's bubble has channels of its own
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed != nil {
-		callPool.Put(c)
 		return nil, cs.closed
 	}
 	if cs.pending == nil {
@@ -72,9 +67,6 @@ func (cs *calls) giveUp(c *call, came func()) bool {
 	}
 	return true
 }
-
-// done gives a call back that has had its answer, or was given up.
-func (cs *calls) done(c *call) { callPool.Put(c) }
 
 // complete gives a call its answer. It reports false if there is no such call:
 // then the body remains the caller's.

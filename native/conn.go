@@ -144,7 +144,6 @@ func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.
 		return nil, notSent(err)
 	}
 	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call, nil) {
-		c.calls.done(call)
 		return nil, notSent(err)
 	}
 	var expired <-chan time.Time
@@ -155,7 +154,6 @@ func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.
 	}
 	select {
 	case a := <-call.answer:
-		c.calls.done(call)
 		return a.body, a.err
 	case <-ctx.Done():
 		err = tunnel.NewError(status.FromContextError(ctx.Err()), tunnel.OutcomeUnknown, ctx.Err())
@@ -166,10 +164,8 @@ func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.
 	}
 	if !c.calls.giveUp(call, came) {
 		a := <-call.answer
-		c.calls.done(call)
 		return a.body, a.err
 	}
-	c.calls.done(call)
 	return nil, err
 }
 

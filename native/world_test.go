@@ -2,7 +2,6 @@ package native_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	pb "github.com/pushtunnel/pushtunnel/examples/native/userpushpb"
 	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // long is more than anything in a test takes.
@@ -104,6 +104,8 @@ func (w *world) push(ctx context.Context, name, extra, data string) (string, err
 // dial serves pushes as a Go client until the test ends, or stop is called.
 func dial(t testing.TB, e *native.Endpoint, name string, impl pb.UserPushApiServer, opts ...client.Option) (stop func()) {
 	t.Helper()
+	connected := make(chan struct{}, 10)
+	opts = append(opts, client.WithHooks(client.Hooks{Connected: func(tunnel.Peer) { connected <- struct{}{} }}))
 	c := client.NewDialer(e, name, opts...)
 	if impl == nil {
 		impl = &receiver{name: name}
@@ -117,6 +119,7 @@ func dial(t testing.TB, e *native.Endpoint, name string, impl pb.UserPushApiServ
 		wg.Wait()
 	})
 	t.Cleanup(stop)
+	await(t, connected, "session")
 	return stop
 }
 
@@ -128,11 +131,4 @@ func await[T any](t testing.TB, c <-chan T, what string) (v T) {
 		t.Fatal("no", what)
 	}
 	return v
-}
-
-func names(n int) (all []string) {
-	for i := range n {
-		all = append(all, fmt.Sprintf("c%d", i))
-	}
-	return all
 }

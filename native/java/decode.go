@@ -19,8 +19,11 @@ const defaultElements = 1 << 20
 // for what Java rejects, as far as that can be seen without the classes. The value
 // does not refer to b.
 func Parse(b []byte, l Limits) (any, error) {
-	d := newDecoder(l)
-	return d.value(b)
+	v, err := newDecoder(l).value(b)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // decoder decodes one value and what is in it.
