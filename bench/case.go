@@ -52,6 +52,8 @@ var entrants = []entrant{
 	{contender: natsRequest},
 	{contender: pushTunnel},
 	{contender: pushTunnel, timeout: time.Minute, extra: true},
+	{contender: nativeProtocol},
+	{contender: rawFrames},
 }
 
 // name is unique among entrants.
@@ -85,6 +87,8 @@ var idleCases = []idleCase{
 	{contender: naiveTunnel},
 	{contender: natsRequest},
 	{contender: pushTunnel, target: 34},
+	{contender: nativeProtocol, target: 8},
+	{contender: rawFrames},
 	{contender: plainGRPC, link: link{tls: true}, extra: true},
 	{contender: naiveTunnel, link: link{tls: true}, extra: true},
 	{contender: pushTunnel, link: link{tls: true}, extra: true},

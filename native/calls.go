@@ -1,6 +1,10 @@
 package native
 
-import "sync"
+import (
+	"errors"
+	"sync"
+	"time"
+)
 
 // calls are the calls that this end has made on a connection and that wait for
 // their answers.
@@ -8,16 +12,19 @@ type calls struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	pending map[int64]*call
-	next    int64 // correlation id
-	late    [8]lateCall
+	next    int64      // correlation id
+	late    []lateCall // the last that were given up; at most maxLate
 	lateAt  int
-	closed  error // why no more may begin
+	closed  error       // why no more may begin
+	timer   *time.Timer // runs expire; nil unless a call waits that may expire
 }
 
 // call is a call that waits.
 type call struct {
-	id     int64
-	answer chan answer // has room for one
+	id      int64
+	answer  chan answer // has room for one
+	expires time.Time   // zero: never
+	came    func()      // called if the answer comes when nobody waits any more; may be nil
 }
 
 // answer is the body of an answer, from the pool and the receiver's, or why there
@@ -27,15 +34,22 @@ type answer struct {
 	err  error
 }
 
+// maxLate is how many calls are remembered that were given up.
+const maxLate = 8
+
 // lateCall is a call that was given up, in case its answer comes after all.
 type lateCall struct {
 	id   int64
 	came func()
 }
 
-// begin enters a call. It returns why the connection takes none.
-func (cs *calls) begin() (*call, error) {
-	c := &call{answer: make(chan answer, 1)} // not pooled: a test's bubble has channels of its own
+// errExpired is the answer to a call that has waited for long enough.
+var errExpired = errors.New("expired")
+
+// begin enters a call. If wait is not 0 the call ends with errExpired after that.
+// It returns why the connection takes none.
+func (cs *calls) begin(wait time.Duration, came func()) (*call, error) {
+	c := &call{answer: make(chan answer, 1), came: came}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed != nil {
@@ -48,23 +62,61 @@ func (cs *calls) begin() (*call, error) {
 	cs.next++
 	c.id = cs.next
 	cs.pending[c.id] = c
+	if wait > 0 {
+		c.expires = time.Now().Add(wait)
+		if cs.timer == nil {
+			cs.timer = time.AfterFunc(wait, cs.expire)
+		}
+	}
 	return c, nil
 }
 
-// give up ends a call whose answer has not come. It reports false, and the answer
-// is in the call's channel or about to be, if it has. came is called if it comes
-// later, unless many others are given up before.
-func (cs *calls) giveUp(c *call, came func()) bool {
+// expire ends the calls that have waited for long enough. There is one timer for
+// all: nearly all have had their answer when it runs.
+func (cs *calls) expire() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.timer = nil
+	now := time.Now()
+	var next time.Time
+	for _, c := range cs.pending {
+		switch {
+		case c.expires.IsZero():
+		case !c.expires.After(now):
+			cs.forget(c)
+			c.answer <- answer{err: errExpired}
+		case next.IsZero() || c.expires.Before(next):
+			next = c.expires
+		}
+	}
+	if !next.IsZero() && cs.closed == nil {
+		cs.timer = time.AfterFunc(next.Sub(now), cs.expire)
+	}
+}
+
+// forget gives a call up. cs.mu is held.
+func (cs *calls) forget(c *call) {
+	delete(cs.pending, c.id)
+	if c.came == nil {
+		return
+	}
+	if len(cs.late) < maxLate {
+		cs.late = append(cs.late, lateCall{c.id, c.came})
+	} else {
+		cs.late[cs.lateAt%maxLate] = lateCall{c.id, c.came}
+	}
+	cs.lateAt++
+}
+
+// giveUp ends a call whose answer has not come. It reports false if it has: then it
+// is in the call's channel, or about to be.
+func (cs *calls) giveUp(c *call) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.pending[c.id] != c {
 		return false
 	}
-	delete(cs.pending, c.id)
-	if came != nil {
-		cs.late[cs.lateAt%len(cs.late)] = lateCall{c.id, came}
-		cs.lateAt++
-	}
+	cs.forget(c)
 	return true
 }
 
@@ -101,8 +153,11 @@ func (cs *calls) close(err error) {
 	if cs.closed == nil {
 		cs.closed = err
 	}
-	cs.pending = nil
-	cs.late = [len(cs.late)]lateCall{}
+	cs.pending, cs.late = nil, nil
+	if cs.timer != nil {
+		cs.timer.Stop()
+		cs.timer = nil
+	}
 	cs.mu.Unlock()
 	for _, c := range pending {
 		c.answer <- answer{err: err}

@@ -19,7 +19,6 @@ type client struct {
 	roster   *roster
 	key      rosterKey
 	acceptor tunnel.Acceptor
-	remote   tunnel.Peer
 	process  int64 // as it has said itself; 0 if it has not
 
 	// roster.mu guards what follows.
@@ -131,13 +130,11 @@ func hostOf(c *conn) netip.Addr {
 }
 
 func (p *protocol) newClient(c *conn, key rosterKey, reg registration) *client {
+	cfg := p.config(key.acceptor, tunnel.Peer{Name: reg.name, Session: rand.Text(), Addr: c.nc.RemoteAddr()})
 	cl := &client{
-		link: newLink(serverRole, p.opts, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor,
-		remote:  tunnel.Peer{Name: reg.name, Session: rand.Text(), Protocol: p.opts.name, Addr: c.nc.RemoteAddr()},
-		process: reg.process,
+		link: newLink(serverRole, p.opts, cfg, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor, process: reg.process,
 	}
 	cl.careful = !reg.acknowledged
-	cl.cfg.Remote = cl.remote
 	return cl
 }
 
@@ -173,12 +170,12 @@ func (cl *client) ready() {
 
 // admit makes the client known: from now on it is pushed to.
 func (cl *client) admit() error {
-	err := cl.acceptor.Accept(cl.remote, func(cfg tunnel.Config) tunnel.Link {
-		cl.open(cfg)
+	err := cl.acceptor.Accept(cl.cfg.Remote, func(cfg tunnel.Config) tunnel.Link {
+		cl.open(cfg.OnEnd, cfg.OnGoAway)
 		return cl
 	})
 	if err != nil {
-		cl.opts.logger.Warn("native client is refused", "client", cl.remote.Name, "addr", cl.remote.Addr, "reason", status.Convert(err).Message())
+		cl.opts.logger.Warn("native client is refused", "client", cl.cfg.Remote.Name, "addr", cl.cfg.Remote.Addr, "reason", status.Convert(err).Message())
 	}
 	return err
 }

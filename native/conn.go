@@ -34,7 +34,7 @@ type conn struct {
 	role
 	nc     net.Conn
 	opts   *options
-	cfg    atomic.Pointer[tunnel.Config] // for handlers; replaced when the peer has told its name
+	cfg    atomic.Pointer[tunnel.Config] // for handlers; nil until it is needed
 	in     frames
 	out    *netio.Writer
 	calls  calls
@@ -48,8 +48,9 @@ type conn struct {
 
 	closing sync.Once
 
-	// The server's; see client.go there. client and joined belong to the reader's
-	// goroutine; pushable is set before the connection joins a client.
+	idle time.Duration // how long the next frame may take to begin; 0: for ever; the reader's
+
+	// The server's; see client.go. client and spoken are the reader's; pushable is set before the connection joins a client.
 	client   *client
 	spoken   bool      // it has sent something besides registrations
 	pushable time.Time // when a Java peer is ready for pushes
@@ -66,7 +67,7 @@ func newConn(nc net.Conn, r role, opts *options, cfg *tunnel.Config) *conn {
 
 // lost is the error of calls whose connection has gone.
 func (c *conn) lost(err error) error {
-	text := "pushtunnel: the connection to " + c.cfg.Load().Remote.Name + " was lost"
+	text := "pushtunnel: the connection to client " + c.name() + " was lost"
 	if c.asks == TypeRequest {
 		text = "pushtunnel: the connection to the server was lost"
 	}
@@ -74,6 +75,14 @@ func (c *conn) lost(err error) error {
 		return tunnel.NewError(status.New(codes.Unavailable, text), tunnel.OutcomeUnknown, err)
 	}
 	return tunnel.NewError(status.Newf(codes.Unavailable, "%s: %v", text, err), tunnel.OutcomeUnknown, err)
+}
+
+// name is the client's name, empty if it has not told it.
+func (c *conn) name() string {
+	if cfg := c.cfg.Load(); cfg != nil {
+		return cfg.Remote.Name
+	}
+	return ""
 }
 
 // close ends the connection: calls that wait get err, handlers a context that has
@@ -97,12 +106,12 @@ func (c *conn) part(err error) {
 }
 
 // read reads frames and hands them to take, which owns the body, until the
-// connection ends. idle says how long a frame may take to begin. It returns nil if
-// the peer closed it in order.
-func (c *conn) read(idle func() time.Duration, take func(Head, *[]byte) error) error {
+// connection ends. c.idle says how long a frame may take to begin. It returns nil
+// if the peer closed it in order.
+func (c *conn) read(take func(Head, *[]byte) error) error {
 	defer c.in.r.Release()
 	for {
-		h, body, err := c.in.next(idle())
+		h, body, err := c.in.next(c.idle)
 		if err == nil {
 			err = take(h, body)
 		}
@@ -129,7 +138,7 @@ func (c *conn) complete(h Head, body *[]byte) {
 func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 	size := c.opts.head.Size()
 	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
-	err := c.out.Send(*b, c.calls.busy())
+	err := c.out.Send(*b, c.served.Load() > 1 || c.calls.busy())
 	bufpool.Pool.Put(b)
 	return err
 }
@@ -138,35 +147,29 @@ func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 // the body of the answer. If wait is not 0 it is a limit besides that of ctx.
 // came is called if the answer comes when nobody waits any more.
 func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.Duration, came func()) (*[]byte, error) {
-	call, err := c.calls.begin()
+	call, err := c.calls.begin(wait, came)
 	if err != nil {
 		bufpool.Pool.Put(b)
 		return nil, notSent(err)
 	}
-	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call, nil) {
+	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call) {
 		return nil, notSent(err)
 	}
-	var expired <-chan time.Time
-	if wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		expired = timer.C
-	}
+	var a answer
 	select {
-	case a := <-call.answer:
-		return a.body, a.err
+	case a = <-call.answer:
 	case <-ctx.Done():
-		err = tunnel.NewError(status.FromContextError(ctx.Err()), tunnel.OutcomeUnknown, ctx.Err())
-	case <-expired:
-		err = tunnel.NewError(status.Newf(codes.DeadlineExceeded,
+		if c.calls.giveUp(call) {
+			return nil, tunnel.NewError(status.FromContextError(ctx.Err()), tunnel.OutcomeUnknown, ctx.Err())
+		}
+		a = <-call.answer
+	}
+	if a.err == errExpired { //nolint:errorlint // it is never wrapped
+		return nil, tunnel.NewError(status.Newf(codes.DeadlineExceeded,
 			"pushtunnel: no answer within %v; the native protocol has no errors, so the call may have failed", wait),
 			tunnel.OutcomeUnknown, context.DeadlineExceeded)
 	}
-	if !c.calls.giveUp(call, came) {
-		a := <-call.answer
-		return a.body, a.err
-	}
-	return nil, err
+	return a.body, a.err
 }
 
 // notSent turns the error of a call that never left into one that says so.

@@ -32,8 +32,8 @@ func (e *Endpoint) open(ctx context.Context, cfg tunnel.Config) (*link, error) {
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
-	d := &dialed{link: newLink(clientRole, e.opts, e.calls), served: served}
 	cfg.Remote.Protocol = e.opts.name
+	var d *dialed
 	n := e.opts.conns
 	if cfg.Remote.Name == "" {
 		n = 1
@@ -43,14 +43,19 @@ func (e *Endpoint) open(ctx context.Context, cfg tunnel.Config) (*link, error) {
 		nc, err := e.opts.dial(ctx, e.addr)
 		if err != nil {
 			err = status.Errorf(codes.Unavailable, "pushtunnel: %v", err)
-			d.Close(err)
+			if d != nil {
+				d.Close(err)
+				d.readers.Wait()
+			}
 			return nil, err
 		}
 		if i == 0 {
 			cfg.Remote.Addr = nc.RemoteAddr()
-			d.link.open(cfg)
+			cfg = cfg.WithDefaults()
+			d = &dialed{link: newLink(clientRole, e.opts, &cfg, e.calls), served: served}
+			d.open(cfg.OnEnd, cfg.OnGoAway)
 		}
-		c := newConn(nc, clientRole, e.opts, &d.cfg)
+		c := newConn(nc, clientRole, e.opts, d.cfg)
 		c.logID = process
 		d.readers.Go(func() { d.read(c) })
 		if !d.add(c) {
@@ -97,7 +102,7 @@ func servedMethods(services *tunnel.Services) (*methods, error) {
 // read reads a connection of the session until it ends. The session ends with it.
 func (d *dialed) read(c *conn) {
 	began := time.Now()
-	err := c.read(func() time.Duration { return 0 }, func(h Head, body *[]byte) error {
+	err := c.read(func(h Head, body *[]byte) error {
 		switch h.Type {
 		case TypeResponse, TypeRegisterResponse:
 			c.complete(h, body)

@@ -17,17 +17,19 @@ import (
 type link struct {
 	role
 	opts    *options
-	methods *methods // that can be called at the peer
-	careful bool     // the peer is a Java client, which a push may cost a thread
+	cfg     *tunnel.Config // what both ends' users have set; never changes
+	methods *methods       // that can be called at the peer
+	careful bool           // the peer is a Java client, which a push may cost a thread
 
 	readers sync.WaitGroup // of the goroutines that belong to it; the client's
 	done    chan struct{}  // closed when the session has ended
 
 	// mu guards what follows.
 	mu       sync.Mutex
-	cfg      tunnel.Config
+	onEnd    func()
+	onGoAway func(tunnel.GoAway)
 	conns    []*conn
-	wake     chan struct{} // closed, and made anew, when conns changes
+	wake     chan struct{} // closed when conns changes; nil unless somebody waits for that
 	next     int
 	inFlight int
 	leaving  bool
@@ -36,8 +38,8 @@ type link struct {
 	proofs   map[string]*proof
 }
 
-func newLink(r role, opts *options, ms *methods) *link {
-	return &link{role: r, opts: opts, methods: ms, done: make(chan struct{}), wake: make(chan struct{})}
+func newLink(r role, opts *options, cfg *tunnel.Config, ms *methods) *link {
+	return &link{role: r, opts: opts, cfg: cfg, methods: ms, done: make(chan struct{})}
 }
 
 var _ tunnel.Link = (*link)(nil)
@@ -141,6 +143,9 @@ func (l *link) pick(ctx context.Context) (*conn, error) {
 				soonest = c.pushable
 			}
 		}
+		if l.wake == nil {
+			l.wake = make(chan struct{})
+		}
 		wake := l.wake
 		l.mu.Unlock()
 		t := time.NewTimer(soonest.Sub(now))
@@ -172,9 +177,16 @@ func (l *link) add(c *conn) bool {
 		return false
 	}
 	l.conns = append(l.conns, c)
-	close(l.wake)
-	l.wake = make(chan struct{})
+	l.changed()
 	return true
+}
+
+// changed wakes those that wait for a connection. l.mu is held.
+func (l *link) changed() {
+	if l.wake != nil {
+		close(l.wake)
+		l.wake = nil
+	}
 }
 
 // drop takes a connection out, if it is in. It reports whether others are left.
@@ -184,8 +196,7 @@ func (l *link) drop(c *conn) bool {
 	for i, other := range l.conns {
 		if other == c {
 			l.conns = append(l.conns[:i:i], l.conns[i+1:]...)
-			close(l.wake)
-			l.wake = make(chan struct{})
+			l.changed()
 			break
 		}
 	}
@@ -200,7 +211,7 @@ func (l *link) end(err error, cause error) {
 		return
 	}
 	l.ended, l.err = true, err
-	conns, onEnd := l.conns, l.cfg.OnEnd
+	conns, onEnd := l.conns, l.onEnd
 	l.conns = nil
 	l.mu.Unlock()
 	close(l.done)
@@ -212,15 +223,14 @@ func (l *link) end(err error, cause error) {
 	}
 }
 
-// open gives the session its configuration, once.
-func (l *link) open(cfg tunnel.Config) {
-	cfg = cfg.WithDefaults()
+// open tells the session whom to tell of its end, once.
+func (l *link) open(onEnd func(), onGoAway func(tunnel.GoAway)) {
 	l.mu.Lock()
-	l.cfg = cfg
+	l.onEnd, l.onGoAway = onEnd, onGoAway
 	ended := l.ended
 	l.mu.Unlock()
-	if ended && cfg.OnEnd != nil {
-		cfg.OnEnd()
+	if ended && onEnd != nil {
+		onEnd()
 	}
 }
 
@@ -267,7 +277,7 @@ func (l *link) Wait() {
 // ended.
 func (l *link) GoAway(g tunnel.GoAway) {
 	l.mu.Lock()
-	retire := l.cfg.OnGoAway
+	retire := l.onGoAway
 	l.mu.Unlock()
 	if retire != nil {
 		retire(g)

@@ -60,55 +60,76 @@ func (p *protocol) Match(prefix []byte) tunnel.Match {
 	return tunnel.MatchYes
 }
 
-// Serve serves a connection.
+// Serve serves a connection. Most of the time it waits for the client, and then its
+// stack is most of what the connection costs: so what takes more stack than
+// waiting does is done apart.
 func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) error {
-	cfg := a.Config()
-	cfg.Remote.Addr = nc.RemoteAddr()
-	cfg.Services = &tunnel.Services{}
-	if p.opts.services != nil {
-		cfg.Services = &p.opts.services.Services
-	}
-	cfg.UnaryInterceptor = p.opts.unary
-	cfg = cfg.WithDefaults()
-	c := newConn(nc, serverRole, p.opts, &cfg)
-	defer context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })()
-	first := cfg.HandshakeTimeout
-	idle := func() time.Duration {
-		switch {
-		case first > 0:
-			d := first
-			first = 0
-			return d
-		case c.client != nil:
-			return 0
-		default:
-			return p.opts.idle
-		}
-	}
-	err := c.read(idle, func(h Head, body *[]byte) error { return p.take(c, a, h, body) })
+	var c *conn
+	apart(func() { c = p.accept(nc, a) })
+	stop := context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })
+	defer stop()
+	err := c.read(func(h Head, body *[]byte) error { return p.take(c, a, h, body) })
 	if c.client != nil {
 		c.client.left(c, err)
 	}
 	return err
 }
 
+// apart calls f on a stack of its own.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// accept sets a connection up.
+func (p *protocol) accept(nc net.Conn, a tunnel.Acceptor) *conn {
+	c := newConn(nc, serverRole, p.opts, nil)
+	c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame
+	return c
+}
+
+// config is what a connection's handlers go by: made when it is needed first, since
+// most connections need none before they are registered.
+func (p *protocol) config(a tunnel.Acceptor, remote tunnel.Peer) *tunnel.Config {
+	cfg := a.Config()
+	remote.Protocol = p.opts.name
+	cfg.Remote = remote
+	cfg.Services = &noServices
+	if p.opts.services != nil {
+		cfg.Services = &p.opts.services.Services
+	}
+	cfg.UnaryInterceptor = p.opts.unary
+	cfg = cfg.WithDefaults()
+	return &cfg
+}
+
+var noServices tunnel.Services
+
 // take handles a frame.
 func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error {
 	c.heard.Store(time.Now().UnixMilli())
+	c.idle = p.opts.idle
+	if c.client != nil {
+		c.idle = 0
+	}
 	switch h.Type {
 	case TypePushResponse:
 		p.spoke(c)
 		c.complete(h, body)
 		return nil
 	case TypeRequest, TypeRegister:
-		reg, name, err := parseRegistration(h, *body)
-		if err != nil || reg != nil {
-			bufpool.Pool.Put(body)
-			if err != nil {
+		if mayRegister(h, *body) {
+			var registered bool
+			var err error
+			apart(func() { registered, err = p.tryRegister(c, a, h, *body) })
+			if registered || err != nil {
+				bufpool.Pool.Put(body)
 				return err
 			}
-			reg.name = name
-			return p.register(c, a, reg)
 		}
 		p.spoke(c)
 		var ms *methods
@@ -118,6 +139,9 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 		var l *link
 		if c.client != nil {
 			l = c.client.link
+		}
+		if c.cfg.Load() == nil {
+			apart(func() { c.cfg.Store(p.config(a, tunnel.Peer{Addr: c.nc.RemoteAddr()})) })
 		}
 		c.serve(ms, l, h, body)
 		return nil
@@ -135,11 +159,27 @@ func (p *protocol) spoke(c *conn) {
 	}
 }
 
+// mayRegister is a quick look at whether a call may be a registration.
+func mayRegister(h Head, b []byte) bool {
+	return h.Type == TypeRegister || bytes.Contains(b, []byte("egister"))
+}
+
+// tryRegister handles a registration, and reports whether the call is one.
+func (p *protocol) tryRegister(c *conn, a tunnel.Acceptor, h Head, b []byte) (bool, error) {
+	reg, name, err := parseRegistration(h, b)
+	if err != nil || reg == nil {
+		return false, err
+	}
+	reg.name = name
+	err = p.register(c, a, reg)
+	if c.client != nil {
+		c.idle = 0
+	}
+	return true, err
+}
+
 // parseRegistration returns a registration and its name if the call is one.
 func parseRegistration(h Head, b []byte) (*registration, string, error) {
-	if h.Type == TypeRequest && !bytes.Contains(b, []byte("egister")) {
-		return nil, "", nil // as most calls
-	}
 	body, err := java.ParseBody(b)
 	if err != nil {
 		return nil, "", nil // the caller finds out again, and says so
@@ -181,12 +221,10 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 			c.client = nil
 		}
 	}
-	cfg := *c.cfg.Load()
-	cfg.Remote.Name, cfg.Remote.Session = "", ""
+	c.cfg.Store(nil)
 	if c.client != nil {
-		cfg.Remote = c.client.remote // for the handlers of its calls
+		c.cfg.Store(c.client.cfg) // for the handlers of its calls
 	}
-	c.cfg.Store(&cfg)
 	switch {
 	case reg.acknowledged && status.Code(refused) != codes.Unavailable:
 		frame := p.opts.newFrame()

@@ -63,10 +63,7 @@ func (s *served) run() {
 	if s.methods != nil {
 		m = s.methods.find(body.Service, body.Method)
 	}
-	ctx, cancel := s.c.ctx, context.CancelFunc(func() {})
-	if s.c.answers == TypePushResponse && s.c.opts.answerWithin > 0 {
-		ctx, cancel = context.WithTimeout(ctx, s.c.opts.answerWithin)
-	}
+	ctx, cancel := s.context()
 	defer cancel()
 	frame := s.c.opts.newFrame()
 	switch {
@@ -95,6 +92,14 @@ func (s *served) run() {
 	if err := s.c.send(s.c.answers, s.head.CorrelationID, frame); err != nil {
 		s.c.opts.logger.Debug("answer is late", "peer", s.c.nc.RemoteAddr(), "method", name, "reason", err)
 	}
+}
+
+// context returns the context of the call's handler.
+func (s *served) context() (context.Context, context.CancelFunc) {
+	if d := s.c.opts.answerWithin; s.c.answers == TypePushResponse && d > 0 {
+		return context.WithTimeout(s.c.ctx, d)
+	}
+	return context.WithCancel(s.c.ctx)
 }
 
 // errNull is what a call comes to whose result cannot be encoded.
@@ -168,7 +173,7 @@ func (s *served) dynamic(ctx context.Context, body *java.Body, frame *[]byte) er
 // failed does with a failed call what the policy says. The reader may call it.
 func (c *conn) failed(h Head, m *method, name string, err error) {
 	st := status.Convert(err)
-	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.cfg.Load().Remote.Name, "method", name,
+	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.name(), "method", name,
 		"code", st.Code().String(), "reason", st.Message())
 	if h.Type == TypeRegister {
 		return

@@ -85,7 +85,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunne
 	p := protocols[0]
 	if len(protocols) > 1 {
 		var err error
-		if p, conn, err = sniff(ctx, conn, protocols, s.opts.tunnel.WithDefaults().HandshakeTimeout); err != nil {
+		if p, conn, err = sniff(ctx, conn, protocols, s.patience()); err != nil {
 			s.refused(ctx, "", conn, err)
 			conn.Close()
 			return
@@ -95,6 +95,13 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunne
 		s.refused(ctx, p.Name(), conn, err)
 	}
 }
+
+// patience is how long a connection may take to say what it is. Configs are large,
+// and the stack of serveConn is there for as long as the connection: so it is not
+// inlined.
+//
+//go:noinline
+func (s *Server) patience() time.Duration { return s.opts.tunnel.WithDefaults().HandshakeTimeout }
 
 // refused logs why a connection has ended. The ends of sessions are logged apart.
 func (s *Server) refused(ctx context.Context, protocol string, conn net.Conn, err error) {

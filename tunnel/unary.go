@@ -116,8 +116,8 @@ func (c *UnaryCall) end(err error) {
 // ServeUnary runs the handler of a method on the caller's goroutine: with the
 // interceptors and stats handlers of the Config, in a context that gRPC's
 // functions know. request is a protobuf message, and so is the reply, which the
-// caller frees. ctx is that of the connection or narrower; the handler's is
-// derived from it and ends when the handler returns. Errors are what the handler
+// caller frees. ctx is the call's: the caller of ServeUnary ends it when the
+// connection ends, and when ServeUnary has returned. Errors are what the handler
 // returned, or say that there is no such handler; status.FromError reads them.
 // What the handler sends as header and trailer is dropped.
 func (c *Config) ServeUnary(ctx context.Context, method string, request []byte) (reply mem.Buffer, err error) {
@@ -128,8 +128,7 @@ func (c *Config) ServeUnary(ctx context.Context, method string, request []byte) 
 	case m.unary == nil:
 		return nil, status.Errorf(codes.Unimplemented, "pushtunnel: method %s streams, which the %s protocol can't", method, c.Remote.Protocol)
 	}
-	ctx, cancel := context.WithCancel(c.HandlerContext(ctx, method))
-	defer cancel()
+	ctx = c.HandlerContext(ctx, method)
 	var st *callStats
 	if len(c.StatsHandlers) > 0 {
 		st, ctx = beginHandlerStats(ctx, c, m, nil, "")
@@ -176,8 +175,11 @@ func (c *unaryContext) Value(key any) any {
 	if _, ok := key.(peerKey); ok {
 		return &c.cfg.Remote
 	}
+	if v := c.Context.Value(key); v != nil {
+		return v // most of all when package context looks for what it can cancel
+	}
 	c.once.Do(func() {
-		ctx := metadata.NewIncomingContext(c.Context, metadata.MD{})
+		ctx := metadata.NewIncomingContext(context.Background(), metadata.MD{})
 		ctx = peer.NewContext(ctx, c.cfg.Peer)
 		c.values = grpc.NewContextWithServerTransportStream(ctx, unaryStream{c.method})
 	})
