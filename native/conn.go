@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,10 @@ type conn struct {
 
 	closing sync.Once
 
-	idle time.Duration // how long the next frame may take to begin; 0: for ever; the reader's
+	// take handles a frame, and owns the body; an error ends the connection. idle is
+	// how long the next may take to begin; 0: for ever. Both are the reader's.
+	take func(Head, *[]byte) error
+	idle time.Duration
 
 	// The server's; see client.go. client and spoken are the reader's; pushable is set before the connection joins a client.
 	client   *client
@@ -105,25 +109,47 @@ func (c *conn) part(err error) {
 	c.close(err)
 }
 
-// read reads frames and hands them to take, which owns the body, until the
-// connection ends. c.idle says how long a frame may take to begin. It returns nil
-// if the peer closed it in order.
-func (c *conn) read(take func(Head, *[]byte) error) error {
-	defer c.in.r.Release()
+// read reads frames and hands them to c.take until the connection ends. It returns
+// nil if the peer closed it in order. Where it waits it uses little stack.
+func (c *conn) read() error {
 	for {
-		h, body, err := c.in.next(c.idle)
-		if err == nil {
-			err = take(h, body)
+		if c.busy() {
+			runtime.Gosched() // more comes meanwhile, and is read with it
 		}
-		if err == nil {
-			continue
+		if err := c.in.await(c.idle); err != nil {
+			return c.ended(err)
 		}
-		c.close(c.lost(err))
-		if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-			return nil
+		if err := c.takeFrames(); err != nil {
+			return c.ended(err)
 		}
-		return err
 	}
+}
+
+// takeFrames takes the frames that have come, and the rest of one that has begun.
+//
+//go:noinline
+func (c *conn) takeFrames() error {
+	for {
+		h, body, err := c.in.next()
+		if err == nil {
+			err = c.take(h, body)
+		}
+		if err != nil || len(c.in.r.Buffered()) == 0 {
+			return err
+		}
+	}
+}
+
+// ended closes the connection that has ended because of err.
+//
+//go:noinline
+func (c *conn) ended(err error) error {
+	c.in.r.Release()
+	c.close(c.lost(err))
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // complete takes an answer.
@@ -138,10 +164,13 @@ func (c *conn) complete(h Head, body *[]byte) {
 func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 	size := c.opts.head.Size()
 	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
-	err := c.out.Send(*b, c.served.Load() > 1 || c.calls.busy())
+	err := c.out.Send(*b, c.busy())
 	bufpool.Pool.Put(b)
 	return err
 }
+
+// busy reports whether several calls are under way: others may be about to send.
+func (c *conn) busy() bool { return c.served.Load() > 1 || c.calls.busy() }
 
 // roundTrip makes a call: it sends the frame in b, which it takes, and waits for
 // the body of the answer. If wait is not 0 it is a limit besides that of ctx.

@@ -102,7 +102,7 @@ func servedMethods(services *tunnel.Services) (*methods, error) {
 // read reads a connection of the session until it ends. The session ends with it.
 func (d *dialed) read(c *conn) {
 	began := time.Now()
-	err := c.read(func(h Head, body *[]byte) error {
+	c.take = func(h Head, body *[]byte) error {
 		switch h.Type {
 		case TypeResponse, TypeRegisterResponse:
 			c.complete(h, body)
@@ -114,7 +114,8 @@ func (d *dialed) read(c *conn) {
 			bufpool.Pool.Put(body)
 			return fmt.Errorf("a frame of %v, which servers do not send", h.Type)
 		}
-	})
+	}
+	err := c.read()
 	d.end(closedBy(err, time.Since(began)), c.lost(err))
 }
 

@@ -24,28 +24,25 @@ type frames struct {
 	timed    bool          // the connection has a read deadline
 }
 
-// next returns the next frame. The body is from the pool, and the caller's. idle
-// is how long the frame may take to begin; 0: for ever. io.EOF means that the
-// peer has closed the connection between two frames.
-func (f *frames) next(idle time.Duration) (Head, *[]byte, error) {
+// await waits until something has come, for as long as idle; 0: for ever. io.EOF
+// means that the peer has closed the connection between two frames.
+func (f *frames) await(idle time.Duration) error {
+	if idle > 0 || f.timed {
+		if err := f.within(idle); err != nil {
+			return err
+		}
+	}
+	return f.r.Await()
+}
+
+// next returns the next frame, of which something has come. The body is from the
+// pool, and the caller's.
+func (f *frames) next() (Head, *[]byte, error) {
 	size := f.head.Size()
 	b := f.r.Buffered()
 	if len(b) < size {
-		if len(b) > 0 {
-			idle = f.patience
-		}
-		if err := f.within(idle); err != nil {
+		if err := f.within(f.patience); err != nil {
 			return Head{}, nil, err
-		}
-		if len(b) == 0 {
-			if _, err := f.r.Peek(1); err != nil {
-				return Head{}, nil, err
-			}
-			if len(f.r.Buffered()) < size {
-				if err := f.within(f.patience); err != nil {
-					return Head{}, nil, err
-				}
-			}
 		}
 		var err error
 		if b, err = f.r.Peek(size); err != nil {

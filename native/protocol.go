@@ -64,15 +64,31 @@ func (p *protocol) Match(prefix []byte) tunnel.Match {
 // stack is most of what the connection costs: so what takes more stack than
 // waiting does is done apart.
 func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) error {
-	var c *conn
-	apart(func() { c = p.accept(nc, a) })
-	stop := context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })
-	defer stop()
-	err := c.read(func(h Head, body *[]byte) error { return p.take(c, a, h, body) })
+	c, stop := p.begin(ctx, nc, a)
+	err := c.read()
+	p.finish(c, stop, err)
+	return err
+}
+
+// begin sets a connection up. stop undoes what ends it with ctx.
+//
+//go:noinline
+func (p *protocol) begin(ctx context.Context, nc net.Conn, a tunnel.Acceptor) (c *conn, stop func() bool) {
+	apart(func() {
+		c = newConn(nc, serverRole, p.opts, nil)
+		c.take = func(h Head, body *[]byte) error { return p.take(c, a, h, body) }
+		c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame
+		stop = context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })
+	})
+	return c, stop
+}
+
+//go:noinline
+func (p *protocol) finish(c *conn, stop func() bool, err error) {
+	stop()
 	if c.client != nil {
 		c.client.left(c, err)
 	}
-	return err
 }
 
 // apart calls f on a stack of its own.
@@ -83,13 +99,6 @@ func apart(f func()) {
 		f()
 	}()
 	<-done
-}
-
-// accept sets a connection up.
-func (p *protocol) accept(nc net.Conn, a tunnel.Acceptor) *conn {
-	c := newConn(nc, serverRole, p.opts, nil)
-	c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame
-	return c
 }
 
 // config is what a connection's handlers go by: made when it is needed first, since

@@ -57,7 +57,8 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 			cancel()
 			return err
 		}
-		conns.Go(func() { s.serveConn(ctx, conn, protocols) })
+		conns.Add(1)
+		go s.serveConn(ctx, conn, protocols, &conns)
 	}
 }
 
@@ -80,30 +81,38 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// serveConn serves one connection.
-func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) {
-	p := protocols[0]
-	if len(protocols) > 1 {
-		var err error
-		if p, conn, err = sniff(ctx, conn, protocols, s.patience()); err != nil {
-			s.refused(ctx, "", conn, err)
-			conn.Close()
-			return
+// serveConn serves one connection. It is there for as long as the connection, and
+// most connections are idle: so it and what it calls there use little stack, and
+// do what takes more in functions of their own.
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol, conns *sync.WaitGroup) {
+	if p, conn := s.choose(ctx, conn, protocols); p != nil {
+		if err := p.Serve(ctx, conn, acceptor{s, p.Name()}); err != nil {
+			s.refused(ctx, p.Name(), conn, err)
 		}
 	}
-	if err := p.Serve(ctx, conn, acceptor{s, p.Name()}); err != nil {
-		s.refused(ctx, p.Name(), conn, err)
-	}
+	conns.Done()
 }
 
-// patience is how long a connection may take to say what it is. Configs are large,
-// and the stack of serveConn is there for as long as the connection: so it is not
-// inlined.
+// choose returns the protocol of a connection, and the connection to use instead of
+// this one. If there is none it closes the connection and returns nil.
 //
 //go:noinline
-func (s *Server) patience() time.Duration { return s.opts.tunnel.WithDefaults().HandshakeTimeout }
+func (s *Server) choose(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) (tunnel.Protocol, net.Conn) {
+	if len(protocols) == 1 {
+		return protocols[0], conn
+	}
+	p, conn, err := sniff(ctx, conn, protocols, s.opts.tunnel.WithDefaults().HandshakeTimeout)
+	if err != nil {
+		s.refused(ctx, "", conn, err)
+		conn.Close()
+		return nil, nil
+	}
+	return p, conn
+}
 
 // refused logs why a connection has ended. The ends of sessions are logged apart.
+//
+//go:noinline
 func (s *Server) refused(ctx context.Context, protocol string, conn net.Conn, err error) {
 	s.opts.logger.LogAttrs(ctx, levelDebug, "connection ended",
 		append(connAttrs(protocol, conn.RemoteAddr()), reasonAttrs(err)...)...)

@@ -57,6 +57,19 @@ func (r *Reader) Peek(n int) ([]byte, error) {
 	return r.Buffered(), nil
 }
 
+// Await waits until something is buffered, as Peek(1) does. While it waits it
+// uses little stack, and no buffer if it can.
+func (r *Reader) Await() error {
+	if r.w > r.r {
+		return nil
+	}
+	if r.raw == nil || r.buf != nil {
+		return r.fill(1)
+	}
+	r.n, r.err = 0, nil
+	return r.came(r.raw.Read(r.tryF))
+}
+
 // Discard forgets the next n bytes of what is buffered.
 func (r *Reader) Discard(n int) {
 	r.r += n
@@ -87,7 +100,7 @@ func (r *Reader) Release() {
 // fill reads more, with room for want bytes in all.
 func (r *Reader) fill(want int) error {
 	if r.buf == nil && r.raw != nil {
-		return r.await()
+		return r.Await()
 	}
 	r.room(max(want, readSize))
 	n, err := r.conn.Read((*r.buf)[r.w:])
@@ -121,23 +134,20 @@ func (r *Reader) room(want int) {
 	}
 }
 
-// await reads the first bytes, with no buffer until they are there.
-func (r *Reader) await() error {
-	r.n, r.err = 0, nil
-	if err := r.raw.Read(r.tryF); err != nil {
-		r.Release()
-		return err
-	}
+// came takes in what tryRead has read.
+func (r *Reader) came(err error) error {
 	r.w = r.n
 	switch {
+	case err != nil:
 	case r.err != nil:
-		r.Release()
-		return r.err
+		err = r.err
 	case r.n == 0:
-		r.Release()
-		return io.EOF
+		err = io.EOF
+	default:
+		return nil
 	}
-	return nil
+	r.Release()
+	return err
 }
 
 // tryRead reads what there is. It reports false if there is nothing, to be called
