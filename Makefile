@@ -51,6 +51,9 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=20s)
 bench: ## Compare with the alternatives (BENCHFLAGS=...)
 	cd bench && go run . $(BENCHFLAGS)
 
+bench-java: java-peers ## Compare the native protocol with brpc-java itself
+	PUSHTUNNEL_BENCH_JAVA=1 PUSHTUNNEL_BRPC_JAVA=$(firstword $(BRPC_JAVA)) go test -count=1 -timeout 15m -v -run '^TestBench$$' ./internal/javapeer
+
 generate: ## Regenerate the Go code from proto/
 	$(tool) buf generate
 

@@ -188,7 +188,7 @@ type Server struct {
 }
 
 // StartServer starts a server that closes connections that are silent for so many
-// seconds; 0: never.
+// seconds; 0: never. 0 workThreads means as many as brpc-java likes.
 func StartServer(tb testing.TB, version string, idleSeconds, workThreads int) *Server {
 	tb.Helper()
 	p := start(tb, version, "JavaServer", strconv.Itoa(idleSeconds), strconv.Itoa(workThreads))
@@ -208,7 +208,7 @@ type Client struct {
 	DelayMillis int    // between its first connection and its push service
 	List        bool   // by a naming URL, with health checks
 	ReadTimeout int    // in ms; 0: 1000
-	WorkThreads int    // 0: 4
+	WorkThreads int    // 0: 4; negative: as many as brpc-java likes
 	Early       bool   // do not wait until it is ready
 }
 

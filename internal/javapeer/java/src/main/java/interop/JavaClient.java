@@ -29,7 +29,9 @@ public class JavaClient extends Driver {
         o.setMaxTotalConnections(conns);
         o.setChannelType(ChannelType.POOLED_CONNECTION);
         o.setReadTimeoutMillis(Integer.parseInt(args[6]));
-        o.setWorkThreadNum(Integer.parseInt(args[7]));
+        if (Integer.parseInt(args[7]) > 0) {
+            o.setWorkThreadNum(Integer.parseInt(args[7]));
+        }
         if (!args[1].equals("-")) {
             o.setClientName(args[1]);
         }

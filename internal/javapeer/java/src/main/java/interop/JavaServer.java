@@ -34,7 +34,9 @@ public class JavaServer extends Driver {
         RpcServerOptions o = new RpcServerOptions();
         o.setProtocolType(Options.ProtocolType.PROTOCOL_SERVER_PUSH_VALUE);
         o.setKeepAliveTime(Integer.parseInt(args[0]));
-        o.setWorkThreadNum(Integer.parseInt(args[1]));
+        if (Integer.parseInt(args[1]) > 0) {
+            o.setWorkThreadNum(Integer.parseInt(args[1]));
+        }
         RpcServer server = new RpcServer(port, o);
         server.registerService(new SvcImpl());
         ServerPushApi api = (ServerPushApi) BrpcPushProxy.getProxy(server, ServerPushApi.class);
