@@ -68,7 +68,9 @@ func run(ctx context.Context, name string, out io.Writer) error {
 }
 
 // receiver is the client's service.
-type receiver struct{ pb.UnimplementedUserPushApiServer }
+type receiver struct {
+	pb.UnimplementedUserPushApiServer
+}
 
 // ClientReceive answers.
 func (receiver) ClientReceive(_ context.Context, r *pb.ClientReceiveRequest) (*pb.PushResult, error) {

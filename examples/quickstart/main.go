@@ -59,7 +59,7 @@ func demo(ctx context.Context, p *printer) (err error) {
 	}
 	p.print("A gRPC server on 127.0.0.1. Clients have connected to it; now it calls them.\n")
 	p.print("Clients: %s\n\n", strings.Join(names, ", "))
-	for _, step := range []func(context.Context, *story) error{push, oneOfMany, stream, fanout, killed, shutdown} {
+	for _, step := range []func(context.Context, *story) error{push, oneOfMany, stream, fanout, rawTCP, killed, shutdown} {
 		if err := step(ctx, &story{printer: p, server: s, garage: garage}); err != nil {
 			return err
 		}

@@ -59,8 +59,8 @@ func start(tb testing.TB, version, program string, args ...string) *Peer {
 		"interop." + program,
 	}, args...)
 	p := &Peer{cmd: exec.Command("java", all...), exited: make(chan struct{}), waiting: map[string]chan string{ready: make(chan string, 10)}}
-	var log lockedBuffer
-	p.cmd.Stderr = &log
+	var logged lockedBuffer
+	p.cmd.Stderr = &logged
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)
@@ -76,7 +76,7 @@ func start(tb testing.TB, version, program string, args ...string) *Peer {
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
-			tb.Logf("%s %v has logged:\n%s", program, args, log.String())
+			tb.Logf("%s %v has logged:\n%s", program, args, logged.String())
 		}
 	})
 	return p

@@ -154,7 +154,7 @@ func TestJavaServerClosesIdleConnections(t *testing.T) {
 		stop()
 
 		// With keep-alive it stays.
-		var gone = make(chan error, 10)
+		gone := make(chan error, 10)
 		_, _ = goClient(t, endpoint(s.Addr, native.WithKeepAlive(2*time.Second)), "c2", &pushApi{},
 			client.WithHooks(client.Hooks{Disconnected: func(_ tunnel.Peer, err error) { gone <- err }}))
 		select {

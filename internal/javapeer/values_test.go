@@ -17,16 +17,22 @@ import (
 // values are one of each type, as Java writes it back.
 var values = []any{
 	true, int8(-5), java.Char('ß'), int16(-300), int32(-1 << 31), int64(-1 << 63), float32(1.5), -2.5,
-	"grüß 中", "", strings.Repeat("x", 42), []byte{1, 2, 255}, []byte{}, java.BigDecimal("1E+5"), big.NewInt(-129),
-	time.UnixMilli(-1).UTC(), java.Enum{Class: "interop.Types$Color", Ordinal: 2},
+	"grüß 中", "", strings.Repeat("x", 42),
+	[]byte{1, 2, 255},
+	[]byte{},
+	java.BigDecimal("1E+5"), big.NewInt(-129),
+	time.UnixMilli(-1).UTC(),
+	java.Enum{Class: "interop.Types$Color", Ordinal: 2},
 	java.Array{Component: "int", Dims: 1, Elems: []any{int32(1), int32(-2)}},
 	java.Array{Component: "int", Dims: 2, Elems: []any{java.Array{Component: "int", Dims: 1, Elems: []any{int32(1)}}}},
 	java.Array{Component: "byte", Dims: 2, Elems: []any{[]byte{1}}},
 	java.Array{Component: "java.lang.String", Dims: 1, Elems: []any{"a", "b"}},
-	java.List{Class: "ArrayList", Elems: []any{int32(1), "x"}}, java.List{Class: "TreeSet", Elems: []any{"a", "b"}},
+	java.List{Class: "ArrayList", Elems: []any{int32(1), "x"}},
+	java.List{Class: "TreeSet", Elems: []any{"a", "b"}},
 	java.List{Class: "LinkedList", Elems: []any{int64(1)}},
 	java.Map{Class: "TreeMap", Entries: []java.Entry{{Key: "a", Value: int32(1)}, {Key: "b", Value: java.List{Class: "ArrayList"}}}},
-	java.Class{Name: "java.lang.String"}, java.Class{Name: "int", Dims: 2},
+	java.Class{Name: "java.lang.String"},
+	java.Class{Name: "int", Dims: 2},
 	java.POJO{Class: "interop.Types$Base", Fields: []java.Field{{Number: 1, Type: 0, Value: []byte{3}}, {Number: 2, Type: 2, Value: []byte("x")}}},
 }
 

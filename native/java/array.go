@@ -59,8 +59,8 @@ func ParseArray(b []byte) (h ArrayHeader, elems Elements, err error) {
 		return h, elems, errorf("array: length %d, above the limit of %d", h.Len, maxLen)
 	case h.Dims > 255:
 		return h, elems, errorf("array: %d dimensions; Java has 255 at most", h.Dims)
-	case h.Dims == 0 && len(b) > 0:
-		return h, elems, errorf("array: elements, but no dimensions")
+	case h.Dims == 0:
+		return h, elems, errorf("array: no dimensions")
 	}
 	return h, Elements{rest: b, left: h.Len}, nil
 }

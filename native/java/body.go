@@ -43,8 +43,10 @@ func (m *Body) Append(b []byte) []byte {
 		number protowire.Number
 		value  []byte
 	}{
-		{fieldParameters, m.Parameters}, {fieldContent, m.Content},
-		{fieldParameterTypes, m.ParameterTypes}, {fieldAttachments, m.Attachments},
+		{fieldParameters, m.Parameters},
+		{fieldContent, m.Content},
+		{fieldParameterTypes, m.ParameterTypes},
+		{fieldAttachments, m.Attachments},
 	} {
 		if f.value != nil {
 			b = protowire.AppendTag(b, f.number, protowire.BytesType)

@@ -114,9 +114,15 @@ func TestRefusesWhatWouldBeSilentInJava(t *testing.T) {
 		v    any
 		want string
 	}{
-		{1, "int32 for int, int64 for long"}, {uint8(1), "int8 or java.Char"}, {nil, "null"}, {struct{}{}, "no Java form"},
-		{Array{}, "without a Component"}, {Array{Component: "int"}, "0 Dims"}, {(*big.Int)(nil), "no Java form"},
-		{List{Elems: []any{1}}, "element 0"}, {map[string]any{"k": 1}, "value 0"},
+		{1, "int32 for int, int64 for long"},
+		{uint8(1), "int8 or java.Char"},
+		{nil, "null"},
+		{struct{}{}, "no Java form"},
+		{Array{}, "without a Component"},
+		{Array{Component: "int"}, "0 Dims"},
+		{(*big.Int)(nil), "no Java form"},
+		{List{Elems: []any{1}}, "element 0"},
+		{map[string]any{"k": 1}, "value 0"},
 		{POJO{Fields: []Field{{1, protowire.VarintType, []byte{0x80}}}}, "not of its type"},
 	} {
 		if _, err := Append(nil, c.v); err == nil || !strings.Contains(err.Error(), c.want) {

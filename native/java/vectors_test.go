@@ -132,7 +132,8 @@ var meanings = map[string]any{
 	"dyn.PushData_null_field": POJO{push + "PushData", nil},
 	"dyn.Child": POJO{"demo.Types$Child", []Field{
 		num(1, 7), txt(2, "n"), num(3, 1<<64-1), num(5, 0),
-		{7, protowire.Fixed64Type, []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x3f}}, raw(8, "0807 12016e"),
+		{7, protowire.Fixed64Type, []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x3f}},
+		raw(8, "0807 12016e"),
 	}},
 	// The class is written down field by field in the mapping's tests; here it is
 	// the numbers that count.

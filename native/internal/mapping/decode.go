@@ -152,6 +152,7 @@ func (m *message) fromDynamic(b, v []byte, depth int) ([]byte, error) {
 			return nil, err
 		}
 		return f.fromDynamic(b, v, depth+1)
+	default:
 	}
 	id, class, rest, err := java.ClassName(v)
 	if err != nil {
@@ -283,6 +284,7 @@ func (f *field) fromDeclared(b []byte, r record, depth int) (out []byte, err err
 			return nil, fmt.Errorf("%s: no map", f.name)
 		}
 		return f.fromEntries(b, r.bytes, depth, false)
+	default:
 	}
 	if f.kind == kindWrapped && f.container == single {
 		// The class declares what the message stands for; a collection comes one
@@ -488,6 +490,7 @@ func (t *typ) fromOneDynamic(b []byte, n protowire.Number, v []byte, depth int) 
 		return message1(b, n, func(b []byte) ([]byte, error) { return fromValue(b, v) })
 	case kindEnum:
 		return t.fromEnum(b, n, v)
+	default:
 	}
 	r, rest, err := nextRecord(v)
 	switch {
@@ -538,6 +541,7 @@ func (k kind) widens(id protowire.Number) bool {
 		return id == java.IDByte || id == java.IDShort || id == java.IDChar || id == java.IDInt
 	case kindClass:
 		return id == java.IDClassMapped
+	default:
 	}
 	return false
 }

@@ -171,7 +171,7 @@ func (f *field) appendDeclared(b []byte, n protowire.Number, rs []record, depth 
 	switch f.container {
 	case list, set:
 		for _, r := range rs {
-			if b, _, err = f.appendOne(b, n, f.name, r, depth); err != nil {
+			if b, err = f.appendOne(b, n, f.name, r, depth); err != nil {
 				return nil, err
 			}
 		}
@@ -202,7 +202,7 @@ func (f *field) appendDeclared(b []byte, n protowire.Number, rs []record, depth 
 			}
 			return f.msg.fields[0].appendDeclared(b, n, inner, depth+1)
 		}
-		b, _, err = f.appendOne(b, n, f.name, r, depth)
+		b, err = f.appendOne(b, n, f.name, r, depth)
 		return b, err
 	}
 }
@@ -224,40 +224,41 @@ func (f *field) merge(rs []record) (r record, ok bool) {
 	return r, true
 }
 
-// appendOne appends one value where its type is declared. null says that it is
-// null, and nothing was appended.
-func (t *typ) appendOne(b []byte, n protowire.Number, name string, r record, depth int) (out []byte, null bool, err error) {
+// appendOne appends one value where its type is declared, unless it is null.
+func (t *typ) appendOne(b []byte, n protowire.Number, name string, r record, depth int) (out []byte, err error) {
 	if depth > maxDepth {
-		return nil, false, errDepth
+		return nil, errDepth
 	}
 	switch {
 	case t.kind == kindEnum:
 		if t.boxed {
 			if r, err = t.unwrap(r); err != nil {
-				return nil, false, err
+				return nil, err
 			}
 		}
 		ordinal, null, err := t.enum.ordinal(r.bits)
 		if err != nil {
-			return nil, false, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if null {
-			return b, true, nil
+			return b, nil
 		}
-		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(ordinal)), false, nil //nolint:gosec // not negative
+		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(ordinal)), nil //nolint:gosec // not negative
 	case t.kind == kindObject:
-		return element(b, n, func(b []byte) ([]byte, bool, error) {
+		out, _, err = element(b, n, func(b []byte) ([]byte, bool, error) {
 			b, err := t.msg.appendFields(b, r.bytes, depth+1)
 			return b, false, err
 		})
+		return out, err
 	case t.kind.dynamic() || t.kind == kindClass:
-		return element(b, n, func(b []byte) ([]byte, bool, error) { return t.appendOneDynamic(b, name, r, depth) })
+		out, _, err = element(b, n, func(b []byte) ([]byte, bool, error) { return t.appendOneDynamic(b, name, r, depth) })
+		return out, err
 	}
 	out, err = t.appendScalar(b, n, r)
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return out, false, nil
+	return out, nil
 }
 
 // appendOneDynamic appends one value with its type.
@@ -350,7 +351,7 @@ func (f *field) appendEntries(b []byte, rs []record, depth int, types bool) ([]b
 						return part.t.appendOneDynamic(b, f.name, part.r, depth+1)
 					})
 				} else {
-					b, _, err = part.t.appendOne(b, part.n, f.name, part.r, depth+1)
+					b, err = part.t.appendOne(b, part.n, f.name, part.r, depth+1)
 				}
 				if err != nil {
 					return nil, false, err

@@ -203,8 +203,10 @@ func TestParameters(t *testing.T) {
 		Ints: []int32{1, -1}, List: []string{"a", "b"}, Map: map[string]int32{"k": 3}, Base: base(),
 	}
 	typesArgs := []any{
-		true, int8(-5), int16(-300), java.Char('ß'), int32(-7), int64(1 << 40), float32(1.5), -2.5, "tä", []byte{9},
-		java.BigDecimal("1E+5"), bigInt(-129), now, java.Enum{Class: "demo.Types$Color", Ordinal: 2},
+		true, int8(-5), int16(-300), java.Char('ß'), int32(-7), int64(1 << 40), float32(1.5), -2.5, "tä",
+		[]byte{9},
+		java.BigDecimal("1E+5"), bigInt(-129), now,
+		java.Enum{Class: "demo.Types$Color", Ordinal: 2},
 		java.Array{Component: "int", Dims: 1, Elems: []any{int32(1), int32(-1)}},
 		java.List{Class: "ArrayList", Elems: []any{"a", "b"}},
 		java.Map{Class: "HashMap", Entries: []java.Entry{{Key: "k", Value: int32(3)}}},
