@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -48,8 +47,8 @@ func goHolder() *pb.Holder {
 		Ints:    []int32{1, 2},
 		Bytes:   []byte{1, 2},
 		Date:    timestamppb.New(time.UnixMilli(1)),
-		Decimal: proto.String("1.50"),
-		Integer: proto.String("-129"),
+		Decimal: new("1.50"),
+		Integer: new("-129"),
 		C:       'A', S: -2, B: -1, F: 1,
 		Names:   []string{"s", "t"},
 		Number:  &pb.Number{Kind: &pb.Number_LongValue{LongValue: 5}},

@@ -80,7 +80,7 @@ func encoded(v any) *javapb.Value {
 	return &javapb.Value{Kind: &javapb.Value_Encoded{Encoded: b}}
 }
 
-func base() *testpb.Types_Base { return &testpb.Types_Base{Id: 7, Name: proto.String("n")} }
+func base() *testpb.Types_Base { return &testpb.Types_Base{Id: 7, Name: new("n")} }
 
 func holder() *testpb.Holder {
 	return &testpb.Holder{
@@ -95,14 +95,14 @@ func holder() *testpb.Holder {
 		Ints:    &testpb.Ints{Values: []int32{1, 2}},
 		Data:    []byte{1, 2},
 		Date:    timestamppb.New(time.UnixMilli(1)),
-		Decimal: proto.String("1.50"),
+		Decimal: new("1.50"),
 		C:       'A', S: -2, B: -1, F: 1,
 		Objects: []*javapb.Value{{Kind: &javapb.Value_IntValue{IntValue: 1}}, object("z")},
 		Raw:     []*javapb.Value{object("r")},
 		Colors:  []testpb.Types_Color{testpb.Types_COLOR_GREEN},
 		Names:   []string{"s", "t"},
 		Number:  &testpb.Number{Kind: &testpb.Number_IntValue{IntValue: 5}},
-		Type:    proto.String("java.lang.String"),
+		Type:    new("java.lang.String"),
 		Rows:    []*testpb.Ints{{Values: []int32{9}}},
 		ByName:  map[string]*javapb.Value{"o": {Kind: &javapb.Value_LongValue{LongValue: 2}}},
 		Nested:  []*testpb.Strings{{Values: []string{"in"}}},
@@ -169,9 +169,9 @@ func plan(t testing.TB, m proto.Message) *message {
 func TestSubclassesTagsAndPresence(t *testing.T) {
 	for name, want := range map[string]proto.Message{
 		"dyn.Child": &testpb.Types_Child{
-			Id: 7, Name: proto.String("n"), Big: -1, D: 1.5, Nested: base(),
+			Id: 7, Name: new("n"), Big: -1, D: 1.5, Nested: base(),
 		},
-		"dyn.pojo_tagged": &testpb.Tagged{Text: proto.String("t"), One: 1, Two: 2},
+		"dyn.pojo_tagged": &testpb.Tagged{Text: new("t"), One: 1, Two: 2},
 	} {
 		p := plan(t, want)
 		got, _, err := p.appendDynamic(nil, marshal(t, want), 0)
@@ -225,7 +225,7 @@ func TestParameters(t *testing.T) {
 		{"EchoObject", &testpb.AnyRequest{Value: object("x")}, []any{"x"}},
 		{"EchoObject", &testpb.AnyRequest{Value: encoded(java.List{Class: "TreeSet", Elems: []any{int64(1)}})}, []any{java.List{Class: "TreeSet", Elems: []any{int64(1)}}}},
 		{"EchoObject", &testpb.AnyRequest{}, []any{nil}},
-		{"Maybe", &testpb.MaybeRequest{A: proto.String("a")}, []any{"a", nil, nil}},
+		{"Maybe", &testpb.MaybeRequest{A: new("a")}, []any{"a", nil, nil}},
 		{"Types", types, typesArgs},
 	} {
 		m := method(t, c.method)
@@ -259,9 +259,9 @@ func TestNullParameters(t *testing.T) {
 		want   *testpb.MaybeRequest
 	}{
 		{drop(3, int32(1)), &testpb.MaybeRequest{B: proto.Int32(1)}},
-		{drop(3, int32(1), "c"), &testpb.MaybeRequest{B: proto.Int32(1), C: proto.String("c")}},
-		{drop(3, "x", "y"), &testpb.MaybeRequest{A: proto.String("x"), C: proto.String("y")}},
-		{drop(3, "x"), &testpb.MaybeRequest{A: proto.String("x")}}, // or c: the first is Java's way
+		{drop(3, int32(1), "c"), &testpb.MaybeRequest{B: proto.Int32(1), C: new("c")}},
+		{drop(3, "x", "y"), &testpb.MaybeRequest{A: new("x"), C: new("y")}},
+		{drop(3, "x"), &testpb.MaybeRequest{A: new("x")}}, // or c: the first is Java's way
 		{drop(3), &testpb.MaybeRequest{}},
 	} {
 		b, err := m.Request(c.params)
@@ -313,7 +313,7 @@ func TestResults(t *testing.T) {
 		{"Zero", &emptypb.Empty{}, true},
 		{"EchoObject", &testpb.AnyResult{Value: object("x")}, "x"},
 		{"EchoObject", &testpb.AnyResult{}, nil},
-		{"Maybe", &testpb.MaybeResult{Value: proto.String("")}, ""},
+		{"Maybe", &testpb.MaybeResult{Value: new("")}, ""},
 		{"Maybe", &testpb.MaybeResult{}, nil},
 		{"MaybeZero", &testpb.MaybeResult{}, ""},
 	} {
