@@ -41,6 +41,7 @@ type conn struct {
 	calls  calls
 	logID  int64        // sent with every frame; 0 for none
 	served atomic.Int32 // calls of the peer that run
+	held   atomic.Int64 // bytes of their bodies
 	heard  atomic.Int64 // when the last frame came, in ms of Unix time; the server's
 
 	// ctx is that of handlers; it ends with the connection.
@@ -169,6 +170,37 @@ func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 	return err
 }
 
+// tell makes a call that nobody waits for. The rest is as in roundTrip.
+func (c *conn) tell(ctx context.Context, t FrameType, b *[]byte, wait time.Duration) error {
+	if err := c.room(ctx, wait); err != nil {
+		bufpool.Pool.Put(b)
+		return err
+	}
+	if err := c.send(t, c.calls.id(), b); err != nil {
+		return notSent(err)
+	}
+	return nil
+}
+
+// room waits until little waits to be sent: a peer that does not read shall not
+// fill the memory. wait is as in roundTrip.
+func (c *conn) room(ctx context.Context, wait time.Duration) error {
+	if c.out.Waiting() < sendAhead {
+		return nil
+	}
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	c.out.Wait(ctx, sendAhead)
+	if err := ctx.Err(); err != nil {
+		return tunnel.NewError(status.Newf(status.FromContextError(err).Code(),
+			"pushtunnel: the peer does not read: %v", err), tunnel.OutcomeNotSent, err)
+	}
+	return nil
+}
+
 // busy reports whether several calls are under way: others may be about to send.
 func (c *conn) busy() bool { return c.served.Load() > 1 || c.calls.busy() }
 
@@ -176,6 +208,10 @@ func (c *conn) busy() bool { return c.served.Load() > 1 || c.calls.busy() }
 // the body of the answer. If wait is not 0 it is a limit besides that of ctx.
 // came is called if the answer comes when nobody waits any more.
 func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.Duration, came func()) (*[]byte, error) {
+	if err := c.room(ctx, wait); err != nil {
+		bufpool.Pool.Put(b)
+		return nil, err
+	}
 	call, err := c.calls.begin(wait, came)
 	if err != nil {
 		bufpool.Pool.Put(b)

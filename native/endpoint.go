@@ -2,7 +2,9 @@ package native
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -60,10 +62,16 @@ func (e *Endpoint) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link, er
 	return l, nil
 }
 
-// Invoke makes a call to the server. If there is no connection it opens one.
+// Invoke makes a call to the server. If there is no connection it opens one; with
+// grpc.WaitForReady(true) it tries until ctx ends.
 func (e *Endpoint) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	l, err := e.link(ctx)
+	l, err := e.link(ctx, opts)
 	if err != nil {
+		for _, o := range opts {
+			if o, ok := o.(grpc.OnFinishCallOption); ok {
+				o.OnFinish(err)
+			}
+		}
 		return err
 	}
 	return l.Invoke(ctx, method, args, reply, opts...)
@@ -71,7 +79,7 @@ func (e *Endpoint) Invoke(ctx context.Context, method string, args, reply any, o
 
 // NewStream begins a call of a unary method as a stream.
 func (e *Endpoint) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	l, err := e.link(ctx)
+	l, err := e.link(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +102,31 @@ func (e *Endpoint) current() (*link, error) {
 }
 
 // link returns a link to call on. If there is none it opens one.
-func (e *Endpoint) link(ctx context.Context) (*link, error) {
+func (e *Endpoint) link(ctx context.Context, opts []grpc.CallOption) (*link, error) {
+	wait := false
+	for _, o := range opts {
+		if o, ok := o.(grpc.FailFastCallOption); ok {
+			wait = !o.FailFast
+		}
+	}
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		l, err := e.tryLink(ctx)
+		if err == nil || !wait || status.Code(err) != codes.Unavailable {
+			return l, err
+		}
+		t := time.NewTimer(pause + rand.N(pause)) //nolint:gosec // jitter needs no secrecy
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, tunnel.NewError(status.Newf(status.FromContextError(ctx.Err()).Code(),
+				"pushtunnel: no connection to %s: %s", e.addr, status.Convert(err).Message()), tunnel.OutcomeNotSent, ctx.Err())
+		}
+	}
+}
+
+// tryLink is one attempt of link.
+func (e *Endpoint) tryLink(ctx context.Context) (*link, error) {
 	if l, err := e.current(); l != nil || err != nil {
 		return l, err
 	}

@@ -89,9 +89,7 @@ func (l *link) send(ctx context.Context, r *request, p *proof, oneWay bool) (*[]
 		copy(*frame, *r.frame)
 		var answer *[]byte
 		if oneWay {
-			if err = c.send(l.asks, c.calls.id(), frame); err != nil {
-				err = notSent(err)
-			}
+			err = c.tell(ctx, l.asks, frame, l.patience(ctx))
 		} else {
 			answer, err = c.roundTrip(ctx, l.asks, frame, l.patience(ctx), l.lateAnswer(p))
 		}

@@ -26,10 +26,10 @@ type Services struct {
 // grpc.Server.RegisterService does, and if the service cannot be mapped to Java:
 // see Check.
 func (s *Services) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.Services.RegisterService(desc, impl)
 	if err := s.methods.add(desc); err != nil {
 		panic(err.Error()) //nolint:forbidigo // misuse at start-up
 	}
-	s.Services.RegisterService(desc, impl)
 }
 
 // Check reports what keeps services from being called by Java peers, or on them.

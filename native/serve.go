@@ -26,28 +26,50 @@ type served struct {
 	methods *methods // those that are served; nil for none
 	head    Head
 	body    *[]byte
+	size    int   // of the body, which counts until the call has ended
 	link    *link // counts it; nil for a connection without a session
 }
 
 // serve serves a call of the peer on another goroutine. It takes the body.
 func (c *conn) serve(ms *methods, l *link, h Head, body *[]byte) {
 	cfg := c.cfg.Load()
-	if most := int32(min(max(cfg.MaxCalls, 1), 1<<30)); c.served.Add(1) > most { //nolint:gosec // bounded
-		c.served.Add(-1)
+	if err := c.enter(cfg, len(*body)); err != nil {
 		bufpool.Pool.Put(body)
-		c.failed(h, nil, "", status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", most))
+		c.failed(h, nil, "", err)
 		return
 	}
 	if l != nil {
 		l.count(1)
 	}
-	s := &served{c: c, cfg: cfg, methods: ms, head: h, body: body, link: l}
+	s := &served{c: c, cfg: cfg, methods: ms, head: h, body: body, size: len(*body), link: l}
 	cfg.Workers.Go(s.run)
+}
+
+// enter counts a call of the peer in, with the memory that it holds. It returns an
+// error if that would be too much.
+func (c *conn) enter(cfg *tunnel.Config, size int) error {
+	calls, held := c.served.Add(1), c.held.Add(int64(size))
+	most := int32(min(max(cfg.MaxCalls, 1), 1<<30)) //nolint:gosec // bounded
+	switch {
+	case calls > most:
+		c.exit(size)
+		return status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", most)
+	case held > cfg.MaxBuffered && calls > 1:
+		c.exit(size)
+		return status.Errorf(codes.ResourceExhausted, "pushtunnel: the calls on this connection hold more than %d bytes", cfg.MaxBuffered)
+	}
+	return nil
+}
+
+// exit counts a call out.
+func (c *conn) exit(size int) {
+	c.served.Add(-1)
+	c.held.Add(-int64(size))
 }
 
 func (s *served) run() {
 	defer func() {
-		s.c.served.Add(-1)
+		s.c.exit(s.size)
 		if s.link != nil {
 			s.link.count(-1)
 		}

@@ -124,8 +124,10 @@ func or[T comparable](v, def T) T {
 }
 
 // WithDefaults returns the configuration with its zero fields filled in and its
-// limits within the protocol's.
+// limits within the protocol's: what a session goes by. Services takes no more
+// registrations from now on.
 func (c Config) WithDefaults() Config {
+	c.Services.freeze()
 	c.MaxCalls = max(or(c.MaxCalls, defaultMaxCalls), 0)
 	if c.Services == nil {
 		c.MaxCalls = 0

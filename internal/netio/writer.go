@@ -207,6 +207,13 @@ func (w *Writer) Close(err error) bool {
 	return true
 }
 
+// Waiting returns how many bytes wait to be written.
+func (w *Writer) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.size
+}
+
 // Wait waits until fewer than limit bytes wait to be written, the Writer is
 // closed or ctx ends.
 func (w *Writer) Wait(ctx context.Context, limit int) {
