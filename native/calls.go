@@ -164,6 +164,13 @@ func (cs *calls) close(err error) {
 	}
 }
 
+// ended reports whether no more calls may begin.
+func (cs *calls) ended() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.closed != nil
+}
+
 // busy reports whether several calls wait: others may be about to send.
 func (cs *calls) busy() bool {
 	cs.mu.Lock()

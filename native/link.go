@@ -93,7 +93,7 @@ func (l *link) send(ctx context.Context, r *request, p *proof, oneWay bool) (*[]
 		} else {
 			answer, err = c.roundTrip(ctx, l.asks, frame, l.patience(ctx), l.lateAnswer(p))
 		}
-		if err != nil && tunnel.NotSent(err) && l.drop(c) {
+		if err != nil && tunnel.NotSent(err) && c.calls.ended() && l.drop(c) {
 			continue // on another connection
 		}
 		bufpool.Pool.Put(r.frame)
