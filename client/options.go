@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 
+	"github.com/pushtunnel/pushtunnel/internal/chain"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -42,30 +42,8 @@ func defaults() options {
 
 // chain makes one interceptor of each list.
 func (o *options) chain() {
-	for i := len(o.unaries) - 1; i >= 0; i-- {
-		outer, inner := o.unaries[i], o.tunnel.UnaryInterceptor
-		if inner == nil {
-			o.tunnel.UnaryInterceptor = outer
-			continue
-		}
-		o.tunnel.UnaryInterceptor = func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			return outer(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-				return inner(ctx, req, info, handler)
-			})
-		}
-	}
-	for i := len(o.streams) - 1; i >= 0; i-- {
-		outer, inner := o.streams[i], o.tunnel.StreamInterceptor
-		if inner == nil {
-			o.tunnel.StreamInterceptor = outer
-			continue
-		}
-		o.tunnel.StreamInterceptor = func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			return outer(srv, ss, info, func(srv any, ss grpc.ServerStream) error {
-				return inner(srv, ss, info, handler)
-			})
-		}
-	}
+	o.tunnel.UnaryInterceptor = chain.UnaryServer(o.unaries)
+	o.tunnel.StreamInterceptor = chain.StreamServer(o.streams)
 }
 
 // WithUnaryInterceptors adds interceptors around unary handlers, the first one

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/pushtunnel/pushtunnel/internal/chain"
 )
 
 // Option sets up a Protocol or a Dialer. Those of one end mean nothing at the
@@ -75,18 +77,7 @@ func newOptions(opts []Option) *options {
 	for _, opt := range opts {
 		opt.apply(o)
 	}
-	for i := len(o.unaries) - 1; i >= 0; i-- {
-		outer, inner := o.unaries[i], o.unary
-		if inner == nil {
-			o.unary = outer
-			continue
-		}
-		o.unary = func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			return outer(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-				return inner(ctx, req, info, handler)
-			})
-		}
-	}
+	o.unary = chain.UnaryServer(o.unaries)
 	return o
 }
 
