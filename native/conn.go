@@ -52,8 +52,9 @@ type conn struct {
 
 	// take handles a frame, and owns the body; an error ends the connection. idle is
 	// how long the next may take to begin; 0: for ever. Both are the reader's.
-	take func(Head, *[]byte) error
-	idle time.Duration
+	take  func(Head, *[]byte) error
+	idle  time.Duration
+	taken time.Time // when frames were taken last
 
 	// The server's; see client.go. client and spoken are the reader's; pushable is set before the connection joins a client.
 	client   *client
@@ -120,10 +121,38 @@ func (c *conn) read() error {
 		if err := c.in.await(c.idle); err != nil {
 			return c.ended(err)
 		}
-		if err := c.takeFrames(); err != nil {
+		if err := c.took(); err != nil {
 			return c.ended(err)
 		}
 	}
+}
+
+// warm is how long after some frames the next are taken on the same stack.
+const warm = time.Second
+
+// took takes the frames that have come. A connection that is used little does that
+// apart, since its own stack would grow and stay so.
+//
+//go:noinline
+func (c *conn) took() (err error) {
+	now := time.Now()
+	cold := now.Sub(c.taken) > warm
+	c.taken = now
+	if !cold {
+		return c.takeFrames()
+	}
+	apart(func() { err = c.takeFrames() })
+	return err
+}
+
+// apart calls f on a stack of its own.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // takeFrames takes the frames that have come, and the rest of one that has begun.
@@ -161,19 +190,22 @@ func (c *conn) complete(h Head, body *[]byte) {
 }
 
 // send sends a frame whose body begins at the head's size in b: it fills in the
-// head. It takes b.
+// head. b remains the caller's, to be sent again or freed.
 func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 	size := c.opts.head.Size()
 	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
-	err := c.out.Send(*b, c.busy())
-	bufpool.Pool.Put(b)
-	return err
+	return c.out.Send(*b, c.busy())
+}
+
+// sendLast sends a frame and frees it.
+func (c *conn) sendLast(t FrameType, id int64, b *[]byte) error {
+	defer bufpool.Pool.Put(b)
+	return c.send(t, id, b)
 }
 
 // tell makes a call that nobody waits for. The rest is as in roundTrip.
 func (c *conn) tell(ctx context.Context, t FrameType, b *[]byte, wait time.Duration) error {
 	if err := c.room(ctx, wait); err != nil {
-		bufpool.Pool.Put(b)
 		return err
 	}
 	if err := c.send(t, c.calls.id(), b); err != nil {
@@ -204,17 +236,15 @@ func (c *conn) room(ctx context.Context, wait time.Duration) error {
 // busy reports whether several calls are under way: others may be about to send.
 func (c *conn) busy() bool { return c.served.Load() > 1 || c.calls.busy() }
 
-// roundTrip makes a call: it sends the frame in b, which it takes, and waits for
-// the body of the answer. If wait is not 0 it is a limit besides that of ctx.
+// roundTrip makes a call: it sends the frame in b, as send does, and waits for the
+// body of the answer. If wait is not 0 it is a limit besides that of ctx.
 // came is called if the answer comes when nobody waits any more.
 func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.Duration, came func()) (*[]byte, error) {
 	if err := c.room(ctx, wait); err != nil {
-		bufpool.Pool.Put(b)
 		return nil, err
 	}
 	call, err := c.calls.begin(wait, came)
 	if err != nil {
-		bufpool.Pool.Put(b)
 		return nil, notSent(err)
 	}
 	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call) {
@@ -242,12 +272,13 @@ func notSent(err error) error {
 	return tunnel.NewError(status.Convert(err), tunnel.OutcomeNotSent, err)
 }
 
-// newFrame returns a buffer with room for a frame, of the size of a head.
-func (o *options) newFrame() *[]byte {
-	b := bufpool.Pool.Get(frameRoom)
+// newFrame returns a buffer of the size of a head, with room for a body of that
+// size.
+func (o *options) newFrame(body int) *[]byte {
+	b := bufpool.Pool.Get(o.head.Size() + body + frameRoom)
 	*b = (*b)[:o.head.Size()]
 	return b
 }
 
-// frameRoom is enough for most frames. A larger one outgrows its buffer.
-const frameRoom = 1280
+// frameRoom is enough for what stands around the arguments or the result.
+const frameRoom = 256

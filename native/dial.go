@@ -144,7 +144,9 @@ func (c *conn) register(ctx context.Context, name string) error {
 	if c.opts.registration == OneWay {
 		return c.registerOneWay(name)
 	}
-	answer, err := c.roundTrip(ctx, TypeRequest, registerFrame(c.opts, name), c.opts.registerWait, nil)
+	frame := registerFrame(c.opts, name)
+	defer bufpool.Pool.Put(frame)
+	answer, err := c.roundTrip(ctx, TypeRequest, frame, c.opts.registerWait, nil)
 	switch {
 	case err == nil:
 		defer bufpool.Pool.Put(answer)
@@ -158,7 +160,7 @@ func (c *conn) register(ctx context.Context, name string) error {
 }
 
 func (c *conn) registerOneWay(name string) error {
-	if err := c.send(TypeRegister, c.calls.id(), registerFrame(c.opts, name)); err != nil {
+	if err := c.sendLast(TypeRegister, c.calls.id(), registerFrame(c.opts, name)); err != nil {
 		return notSent(err)
 	}
 	return nil
@@ -167,7 +169,7 @@ func (c *conn) registerOneWay(name string) error {
 func registerFrame(o *options, name string) *[]byte {
 	params, _ := java.AppendArgs(nil, []any{name}) // a string can always be encoded
 	body := java.Body{Service: registerService, Method: registerMethod, Parameters: params}
-	b := o.newFrame()
+	b := o.newFrame(len(params))
 	*b = body.Append(*b)
 	return b
 }
@@ -214,7 +216,7 @@ func (d *dialed) keepAlive() {
 		conns := append([]*conn(nil), d.conns...)
 		d.mu.Unlock()
 		for _, c := range conns {
-			c.send(TypePushResponse, -1, d.opts.newFrame()) //nolint:errcheck // then the session is about to end
+			c.sendLast(TypePushResponse, -1, d.opts.newFrame(0)) //nolint:errcheck // then the session is about to end
 		}
 	}
 }

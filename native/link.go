@@ -63,9 +63,9 @@ func (l *link) exchange(ctx context.Context, call *tunnel.UnaryCall) error {
 		return err
 	}
 	oneWay := r.method != nil && r.method.OneWay
+	defer bufpool.Pool.Put(r.frame)
 	p, err := l.enter(ctx, r.key, oneWay)
 	if err != nil {
-		bufpool.Pool.Put(r.frame)
 		return err
 	}
 	answer, err := l.send(ctx, &r, p, oneWay)
@@ -82,21 +82,17 @@ func (l *link) send(ctx context.Context, r *request, p *proof, oneWay bool) (*[]
 	for {
 		c, err := l.pick(ctx)
 		if err != nil {
-			bufpool.Pool.Put(r.frame)
 			return nil, err
 		}
-		frame := bufpool.Pool.Get(len(*r.frame))
-		copy(*frame, *r.frame)
 		var answer *[]byte
 		if oneWay {
-			err = c.tell(ctx, l.asks, frame, l.patience(ctx))
+			err = c.tell(ctx, l.asks, r.frame, l.patience(ctx))
 		} else {
-			answer, err = c.roundTrip(ctx, l.asks, frame, l.patience(ctx), l.lateAnswer(p))
+			answer, err = c.roundTrip(ctx, l.asks, r.frame, l.patience(ctx), l.lateAnswer(p))
 		}
 		if err != nil && tunnel.NotSent(err) && c.calls.ended() && l.drop(c) {
 			continue // on another connection
 		}
-		bufpool.Pool.Put(r.frame)
 		return answer, err
 	}
 }

@@ -91,16 +91,6 @@ func (p *protocol) finish(c *conn, stop func() bool, err error) {
 	}
 }
 
-// apart calls f on a stack of its own.
-func apart(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
-}
-
 // config is what a connection's handlers go by: made when it is needed first, since
 // most connections need none before they are registered.
 func (p *protocol) config(a tunnel.Acceptor, remote tunnel.Peer) *tunnel.Config {
@@ -132,9 +122,7 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 		return nil
 	case TypeRequest, TypeRegister:
 		if mayRegister(h, *body) {
-			var registered bool
-			var err error
-			apart(func() { registered, err = p.tryRegister(c, a, h, *body) })
+			registered, err := p.tryRegister(c, a, h, *body)
 			if registered || err != nil {
 				bufpool.Pool.Put(body)
 				return err
@@ -150,7 +138,7 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 			l = c.client.link
 		}
 		if c.cfg.Load() == nil {
-			apart(func() { c.cfg.Store(p.config(a, tunnel.Peer{Addr: c.nc.RemoteAddr()})) })
+			c.cfg.Store(p.config(a, tunnel.Peer{Addr: c.nc.RemoteAddr()}))
 		}
 		c.serve(ms, l, h, body)
 		return nil
@@ -236,16 +224,16 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 	}
 	switch {
 	case reg.acknowledged && status.Code(refused) != codes.Unavailable:
-		frame := p.opts.newFrame()
+		frame := p.opts.newFrame(0)
 		*frame = appendRegisterResult(*frame, refused)
-		err := c.send(TypeResponse, reg.id, frame)
+		err := c.sendLast(TypeResponse, reg.id, frame)
 		if refused != nil {
 			c.part(c.lost(refused))
 			return refused
 		}
 		return err
 	case refused == nil && p.opts.tellRegister:
-		return c.send(TypeRegisterResponse, reg.id, p.opts.newFrame())
+		return c.sendLast(TypeRegisterResponse, reg.id, p.opts.newFrame(0))
 	}
 	return refused
 }

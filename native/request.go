@@ -58,12 +58,12 @@ func newRequest(o *options, ms *methods, call *tunnel.UnaryCall) (request, error
 		return r, notSent(err)
 	}
 	defer message.Free()
-	params := bufpool.Pool.Get(frameRoom)
+	params := bufpool.Pool.Get(message.Len() + frameRoom)
 	defer func() { bufpool.Pool.Put(params) }()
 	if *params, err = r.method.AppendParameters((*params)[:0], message.ReadOnlyData()); err != nil {
 		return r, refused(codes.InvalidArgument, "pushtunnel: method %s: %v", call.Method, err)
 	}
-	r.frame = o.newFrame()
+	r.frame = o.newFrame(len(*params))
 	*r.frame = append(*r.frame, r.method.names...)
 	*r.frame = protowire.AppendTag(*r.frame, fieldParameters, protowire.BytesType)
 	*r.frame = protowire.AppendBytes(*r.frame, *params)
@@ -90,7 +90,7 @@ func (r *request) dynamic(o *options, args *dynamicArgs) error {
 		return refused(codes.InvalidArgument, "pushtunnel: method %s.%s: %v", args.service, args.method, err)
 	}
 	body := java.Body{Service: args.service, Method: args.method, Parameters: params}
-	r.frame = o.newFrame()
+	r.frame = o.newFrame(len(params))
 	*r.frame = body.Append(*r.frame)
 	return nil
 }

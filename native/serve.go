@@ -87,28 +87,28 @@ func (s *served) run() {
 	}
 	ctx, cancel := s.context()
 	defer cancel()
-	frame := s.c.opts.newFrame()
+	var frame *[]byte
 	switch {
 	case m != nil:
-		*frame = append(*frame, m.names...)
-		err = s.mapped(ctx, m, body.Parameters, frame)
+		frame, err = s.mapped(ctx, m, body.Parameters)
 	case s.c.opts.unknown != nil:
-		err = s.dynamic(ctx, &body, frame)
+		frame, err = s.dynamic(ctx, &body)
 	default:
 		bufpool.Pool.Put(s.body)
 		err = status.Errorf(codes.Unimplemented, "unknown method %s", name)
+	}
+	if frame != nil {
+		defer bufpool.Pool.Put(frame)
 	}
 	if err == nil && s.c.answers == TypePushResponse && ctx.Err() != nil {
 		err = status.FromContextError(ctx.Err()).Err() // nobody waits any more
 	}
 	if err != nil {
-		bufpool.Pool.Put(frame)
 		s.c.failed(s.head, m, name, err)
 		return
 	}
 	if s.head.Type == TypeRegister {
-		bufpool.Pool.Put(frame) // a call that gets no answer
-		return
+		return // a call that gets no answer
 	}
 	s.c.out.Wait(ctx, sendAhead)
 	if err := s.c.send(s.c.answers, s.head.CorrelationID, frame); err != nil {
@@ -127,40 +127,42 @@ func (s *served) context() (context.Context, context.CancelFunc) {
 // errNull is what a call comes to whose result cannot be encoded.
 var errNull = errors.New("the result is null, which has no encoding: return a value, or set option (pushtunnel.java.v1.method).null_result")
 
-// mapped runs the handler of a service, and appends its result to the frame. It
+// mapped runs the handler of a service, and returns a frame with its result. It
 // frees the body.
-func (s *served) mapped(ctx context.Context, m *method, params []byte, frame *[]byte) error {
+func (s *served) mapped(ctx context.Context, m *method, params []byte) (*[]byte, error) {
 	request, err := m.Request(params)
 	bufpool.Pool.Put(s.body)
 	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
+		return nil, status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
 	}
 	reply, err := s.cfg.ServeUnary(ctx, m.FullMethod, request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer reply.Free()
-	content := bufpool.Pool.Get(frameRoom)
+	content := bufpool.Pool.Get(reply.Len() + frameRoom)
 	defer func() { bufpool.Pool.Put(content) }()
 	var null bool
 	if *content, null, err = m.AppendContent((*content)[:0], reply.ReadOnlyData()); err != nil {
-		return status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
+		return nil, status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
 	}
 	if null {
-		return errNull
+		return nil, errNull
 	}
+	frame := s.c.opts.newFrame(len(*content))
+	*frame = append(*frame, m.names...)
 	*frame = protowire.AppendTag(*frame, fieldContent, protowire.BytesType)
 	*frame = protowire.AppendBytes(*frame, *content)
-	return nil
+	return frame, nil
 }
 
-// dynamic runs the handler of all that is unknown, and appends its result to the
-// frame. It frees the body.
-func (s *served) dynamic(ctx context.Context, body *java.Body, frame *[]byte) error {
+// dynamic runs the handler of all that is unknown, and returns a frame with its
+// result. It frees the body.
+func (s *served) dynamic(ctx context.Context, body *java.Body) (*[]byte, error) {
 	args, err := java.ParseArgs(body.Parameters, java.Limits{})
 	bufpool.Pool.Put(s.body)
 	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
+		return nil, status.Errorf(codes.InvalidArgument, "pushtunnel: the call cannot be read: %v", err)
 	}
 	handler := func(ctx context.Context, req any) (any, error) {
 		args, ok := req.([]any)
@@ -178,18 +180,19 @@ func (s *served) dynamic(ctx context.Context, body *java.Body, frame *[]byte) er
 		result, err = s.cfg.UnaryInterceptor(ctx, args, &grpc.UnaryServerInfo{FullMethod: path}, handler)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if result == nil {
-		return errNull
+		return nil, errNull
 	}
 	content, err := java.Append(nil, result)
 	if err != nil {
-		return status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
+		return nil, status.Errorf(codes.Internal, "pushtunnel: the result cannot be sent: %v", err)
 	}
 	answer := java.Body{Service: body.Service, Method: body.Method, Content: content}
+	frame := s.c.opts.newFrame(len(content))
 	*frame = answer.Append(*frame)
-	return nil
+	return frame, nil
 }
 
 // failed does with a failed call what the policy says. The reader may call it.
@@ -216,10 +219,10 @@ func (c *conn) failed(h Head, m *method, name string, err error) {
 		if err != nil {
 			return
 		}
-		frame := c.opts.newFrame()
+		frame := c.opts.newFrame(len(content))
 		answer := java.Body{Service: m.JavaService, Method: m.JavaMethod, Content: content}
 		*frame = answer.Append(*frame)
-		c.send(c.answers, h.CorrelationID, frame) //nolint:errcheck // then the connection has gone
+		c.sendLast(c.answers, h.CorrelationID, frame) //nolint:errcheck // then the connection has gone
 	}
 }
 
