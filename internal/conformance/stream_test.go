@@ -18,7 +18,12 @@ func TestStreamOrder(t *testing.T) {
 	var ended chan struct{}
 	compare(t, map[string]scenario{
 		"the caller sends after half-close": {
-			handlers: handlers{stream: echo},
+			handlers: handlers{stream: func(s *served) error {
+				in, _ := s.recv()
+				s.send(in)
+				<-s.Context().Done() // so that only the caller's mistake can end the call
+				return nil
+			}},
 			call: func(ctx context.Context, c *call) {
 				s := c.open(ctx, bidiMethod)
 				s.send(text("a"))
