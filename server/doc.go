@@ -15,4 +15,7 @@
 // Give the gRPC server static HTTP/2 windows for the best speed:
 //
 //	grpc.NewServer(server.RecommendedOptions()...)
+//
+// Clients that speak another protocol are under the same names: Serve accepts them
+// on a listener of their own. Package native has brpc-java's.
 package server
