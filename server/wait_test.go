@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,15 +21,26 @@ import (
 // patient makes a call wait for its client.
 var patient = grpc.WaitForReady(true)
 
+// later calls f after d. The test calls what it returns to wait until f has ended,
+// since a client may answer before Connect has returned.
+func later(d time.Duration, f func()) func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		time.Sleep(d)
+		f()
+	})
+	return wg.Wait
+}
+
 func TestWaitForReadyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		push := tunneltest.NewServer(t)
-		go func() {
-			time.Sleep(time.Minute)
+		connected := later(time.Minute, func() {
 			push.Connect(t, "other", answers("other"))
 			time.Sleep(time.Minute)
 			push.Connect(t, "c1", answers("c1"))
-		}()
+		})
+		defer connected()
 		start := time.Now()
 		got, err := ask(t.Context(), push.Client("c1"), patient)
 		if got != "c1" || err != nil {
@@ -46,11 +58,12 @@ func TestWaitForReadyWaits(t *testing.T) {
 func TestWaitForReadyOfAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		push := tunneltest.NewServer(t)
-		time.AfterFunc(time.Minute, func() {
+		connected := later(time.Minute, func() {
 			push.Connect(t, "c1", (&service{stream: func(s testgrpc.TestService_FullDuplexCallServer) error {
 				return s.Send(&testgrpc.StreamingOutputCallResponse{})
 			}}).register)
 		})
+		defer connected()
 		stream, err := testgrpc.NewTestServiceClient(push.Client("c1")).FullDuplexCall(t.Context(), patient)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +165,8 @@ func TestWaitForReadyWaitsForAnotherSession(t *testing.T) {
 		}))
 		first := run(t, push.Dial(t), "c1", answers("first"))
 		<-first.connected
-		time.AfterFunc(time.Minute, func() { push.Connect(t, "c1", answers("second")) })
+		connected := later(time.Minute, func() { push.Connect(t, "c1", answers("second")) })
+		defer connected()
 		// It would come back by itself.
 		stopped := make(chan error, 1)
 		go func() { stopped <- first.Shutdown(t.Context()) }()
