@@ -42,12 +42,16 @@ func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 	d := &streamDialer{cc: cc}
 	c := NewDialer(d, name, opts...)
 	d.opts = &c.opts
+	if c.opts.direct != nil {
+		c.opts.direct.stream = d
+		c.dialer = c.opts.direct
+	}
 	return c
 }
 
 // NewDialer returns a Client of this name that connects through d, for instance
-// a native.Dialer. The options of the gRPC stream, WithMetadata and
-// WithCallOptions, mean nothing then.
+// a native.Dialer. The options of the gRPC stream, WithMetadata, WithCallOptions
+// and WithDirect, mean nothing then.
 func NewDialer(d tunnel.Dialer, name string, opts ...Option) *Client {
 	c := &Client{dialer: d, name: name, opts: defaults()}
 	c.leaving, c.shutdown = context.WithCancel(context.Background())

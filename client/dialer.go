@@ -16,8 +16,13 @@ type streamDialer struct {
 
 // Dial opens the stream and says hello.
 func (d *streamDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link, error) {
+	return d.dial(ctx, cfg, true)
+}
+
+// dial is Dial; wait says whether to wait for the gRPC connection.
+func (d *streamDialer) dial(ctx context.Context, cfg tunnel.Config, wait bool) (tunnel.Link, error) {
 	cfg.Remote.Protocol = "grpc"
-	opts := append([]grpc.CallOption{grpc.WaitForReady(true)}, d.opts.callOptions...)
+	opts := append([]grpc.CallOption{grpc.WaitForReady(wait)}, d.opts.callOptions...)
 	t, err := tunnel.DialStream(ctx, d.cc, cfg.Remote.Name, d.opts.metadata, opts...)
 	if err != nil {
 		return nil, err

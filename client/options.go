@@ -27,6 +27,7 @@ type options struct {
 	logger         *slog.Logger
 	metadata       metadata.MD
 	callOptions    []grpc.CallOption
+	direct         *directDialer // nil: gRPC streams only
 	connectTimeout time.Duration
 	unaries        []grpc.UnaryServerInterceptor
 	streams        []grpc.StreamServerInterceptor

@@ -23,64 +23,126 @@ type service struct {
 
 // Connect serves one session, on the goroutine of its gRPC stream.
 func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	ctx := stream.Context()
+	link, err := s.server.open(stream.Context(), tunnel.AcceptStream(stream), "grpc")
+	if err != nil {
+		return err
+	}
+	<-link.Done()
+	return link.Err()
+}
+
+// open opens the session of a transport whose client has sent what is in ctx. The
+// handshake takes more stack than waiting for the end does, and stacks are most
+// of what an idle session costs: so it gets a goroutine of its own.
+func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
+	type result struct {
+		link tunnel.Link
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		link, err := s.handshake(ctx, t, protocol)
+		opened <- result{link, err}
+	}()
+	r := <-opened
+	return r.link, r.err
+}
+
+// handshake waits for the client's hello and admits its session.
+func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	name, err := tunnel.NameFromMetadata(md)
 	if err != nil {
-		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+		return nil, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
 	}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		p = &peer.Peer{}
 	}
-	remote := tunnel.Peer{Name: name, Session: rand.Text(), Protocol: "grpc", Addr: p.Addr}
-	return s.server.serve(ctx, tunnel.AcceptStream(stream), remote, p)
-}
-
-// serve serves a session until it ends, and returns why.
-func (s *Server) serve(ctx context.Context, t tunnel.Transport, remote tunnel.Peer, p *peer.Peer) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.handlers.Done()
-	session := &Session{server: s, peer: remote, since: time.Now()}
-	// The handshake takes more stack than waiting for the end does, and stacks
-	// are most of what an idle session costs: so it gets a goroutine of its own.
-	admitted := make(chan error, 1)
-	go func() { admitted <- s.handshake(t, session, p) }()
-	if err := <-admitted; err != nil {
-		return err
-	}
-	s.greet(ctx, session)
-	<-session.link.Done()
-	s.farewell(ctx, session)
-	return session.link.Err()
-}
-
-// handshake waits for the client's hello and admits its session.
-func (s *Server) handshake(t tunnel.Transport, session *Session, p *peer.Peer) error {
-	cfg := s.opts.tunnel
-	cfg.Remote, cfg.Peer = session.peer, p
-	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
-	cfg.OnEnd = func() { s.reg.remove(session) }
-	accepted, err := tunnel.Accept(s.closing, t, cfg)
+	a, err := s.prepare(tunnel.Peer{Name: name, Protocol: protocol, Addr: p.Addr})
 	if err != nil {
+		return nil, err
+	}
+	a.cfg.Peer = p
+	link, err := tunnel.Accept(s.closing, t, a.cfg)
+	if err != nil {
+		a.refused()
 		if s.closing.Err() != nil {
-			return unavailable(s.opts.reconnectAfter, closedReason)
+			return nil, unavailable(s.opts.reconnectAfter, closedReason)
 		}
+		return nil, err
+	}
+	if err := a.admit(link); err != nil {
+		link.Close(err)
+		return nil, err
+	}
+	return link, nil
+}
+
+// admission is how a session comes in, whatever its protocol. Its hooks get a
+// goroutine when it comes and one when it goes, and none in between: an idle
+// session shall cost little.
+type admission struct {
+	server  *Server
+	session *Session
+	cfg     tunnel.Config // what the session has to know
+	greeted chan bool     // whether it was admitted, when its hooks have returned
+}
+
+// prepare prepares for the session of a client. What it returns must be admitted
+// or refused.
+func (s *Server) prepare(remote tunnel.Peer) (*admission, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	if remote.Session == "" {
+		remote.Session = rand.Text()
+	}
+	a := &admission{
+		server:  s,
+		session: &Session{server: s, peer: remote, since: time.Now()},
+		cfg:     s.opts.tunnel,
+		greeted: make(chan bool, 1),
+	}
+	a.cfg.Remote = remote
+	a.cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(a.session) }
+	a.cfg.OnEnd = a.ended
+	return a, nil
+}
+
+// admit enters the session under its name, and makes it known.
+func (a *admission) admit(link tunnel.Link) error {
+	a.session.link = link
+	if err := a.server.admit(a.session); err != nil {
+		a.refused()
 		return err
 	}
-	session.link = accepted
-	if err := s.admit(session); err != nil {
-		session.link.Close(err)
-		return err
-	}
+	go func() {
+		a.server.greet(a.session)
+		a.greeted <- true
+	}()
 	return nil
 }
 
+// refused says that there will be no session.
+func (a *admission) refused() {
+	a.greeted <- false
+}
+
+// ended is called when the link has ended.
+func (a *admission) ended() {
+	a.server.reg.remove(a.session)
+	go func() {
+		defer a.server.handlers.Done()
+		if <-a.greeted {
+			a.server.farewell(a.session)
+		}
+	}()
+}
+
 // greet tells the hooks that a session has come.
-func (s *Server) greet(ctx context.Context, session *Session) {
-	s.opts.logger.LogAttrs(ctx, levelInfo, "client connected", attrs(session)...)
+func (s *Server) greet(session *Session) {
+	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client connected", attrs(session)...)
 	for _, h := range s.opts.hooks {
 		if h.Connected != nil {
 			h.Connected(session)
@@ -89,10 +151,10 @@ func (s *Server) greet(ctx context.Context, session *Session) {
 }
 
 // farewell tells the hooks that a session has ended.
-func (s *Server) farewell(ctx context.Context, session *Session) {
-	s.reg.remove(session) // OnEnd may be on its way yet
+func (s *Server) farewell(session *Session) {
+	s.reg.remove(session) // it may have been entered too late for its end
 	reason := session.link.Err()
-	s.opts.logger.LogAttrs(ctx, levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
+	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
 	for _, h := range s.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(session, reason)

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -18,7 +18,11 @@ func comeAndGo(t *testing.T, s *Server, name string) {
 	ours, theirs := tunnel.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		served <- s.serve(t.Context(), ours, tunnel.Peer{Name: name, Session: name + "'s session"}, &peer.Peer{})
+		link, err := s.open(metadata.NewIncomingContext(t.Context(), metadata.Pairs(tunnel.NameKey, name)), ours, "test")
+		if err == nil {
+			<-link.Done()
+		}
+		served <- err
 	}()
 	c, err := tunnel.Dial(t.Context(), theirs, tunnel.Config{})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/chain"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -31,6 +32,8 @@ type options struct {
 	streams        []grpc.StreamClientInterceptor
 	unary          grpc.UnaryClientInterceptor  // of all unaries; nil if there are none
 	stream         grpc.StreamClientInterceptor // of all streams; nil if there are none
+	connects       []grpc.StreamServerInterceptor
+	connect        grpc.StreamServerInterceptor // of all connects; nil if there are none
 }
 
 func defaults() options {
@@ -39,6 +42,7 @@ func defaults() options {
 
 // chain makes one interceptor of each list.
 func (o *options) chain() {
+	o.connect = chain.StreamServer(o.connects)
 	for i := len(o.unaries) - 1; i >= 0; i-- {
 		outer, inner := o.unaries[i], o.unary
 		if inner == nil {
@@ -115,6 +119,16 @@ func WithUnaryInterceptors(i ...grpc.UnaryClientInterceptor) Option {
 // first one outermost. They get a nil *grpc.ClientConn.
 func WithStreamInterceptors(i ...grpc.StreamClientInterceptor) Option {
 	return optionFunc(func(o *options) { o.streams = append(o.streams, i...) })
+}
+
+// WithConnectInterceptors adds interceptors around the life of each session that
+// comes over the direct transport, the first one outermost. They are what the gRPC
+// server's stream interceptors are to sessions that come as gRPC streams: they see
+// tunnel.ConnectMethod, the client's metadata and its peer, and may refuse it. They
+// see no messages, and what they set as header or trailer is dropped. The default
+// is none: then everybody who can connect may have any name.
+func WithConnectInterceptors(i ...grpc.StreamServerInterceptor) Option {
+	return optionFunc(func(o *options) { o.connects = append(o.connects, i...) })
 }
 
 // WithStatsHandlers adds handlers that see the calls to clients, as the stats

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net"
 	"sync"
@@ -132,44 +131,21 @@ func (a acceptor) Config() tunnel.Config {
 	return cfg
 }
 
-// Accept admits a session that lives outside this package. Its hooks get a
-// goroutine when it comes and one when it goes, and none in between: an idle
-// session shall cost little.
+// Accept admits a session that lives outside this package.
 func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Link) error {
-	s := a.server
 	if err := tunnel.CheckName(remote.Name); err != nil {
 		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
 	}
-	if err := s.enter(); err != nil {
-		return err
-	}
-	if remote.Session == "" {
-		remote.Session = rand.Text()
-	}
 	remote.Protocol = a.protocol
-	session := &Session{server: s, peer: remote, since: time.Now()}
-	greeted := make(chan bool, 1) // whether it has been admitted, when its hooks have returned
-	cfg := a.Config()
-	cfg.Remote = remote
-	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(session) }
-	cfg.OnEnd = sync.OnceFunc(func() {
-		s.reg.remove(session)
-		go func() {
-			defer s.handlers.Done()
-			if <-greeted {
-				s.farewell(context.Background(), session)
-			}
-		}()
-	})
-	session.link = open(cfg)
-	if err := s.admit(session); err != nil {
-		greeted <- false
-		cfg.OnEnd() // nobody else may
+	in, err := a.server.prepare(remote)
+	if err != nil {
 		return err
 	}
-	go func() {
-		s.greet(context.Background(), session)
-		greeted <- true
-	}()
+	in.cfg.Workers = a.server.workers
+	in.cfg.OnEnd = sync.OnceFunc(in.cfg.OnEnd)
+	if err := in.admit(open(in.cfg)); err != nil {
+		in.cfg.OnEnd() // nobody else may
+		return err
+	}
 	return nil
 }

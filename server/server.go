@@ -117,7 +117,9 @@ const (
 // returned; a hook must not call it.
 func (s *Server) Close() error {
 	s.refuse()
+	s.mu.Lock()
 	s.stop()
+	s.mu.Unlock()
 	for _, session := range s.reg.all() {
 		session.link.Close(unavailable(s.opts.reconnectAfter, closedReason))
 	}
@@ -142,6 +144,17 @@ func (s *Server) enter() error {
 	}
 	s.handlers.Add(1)
 	return nil
+}
+
+// track counts a connection without a session in, unless the server is closed.
+func (s *Server) track() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Err() != nil {
+		return false
+	}
+	s.handlers.Add(1)
+	return true
 }
 
 // state reports whether Shutdown or Close, and Close, have been called.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/pushtunnel/pushtunnel/internal/netio"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -32,7 +33,7 @@ func sniff(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol, pati
 		p, more := match(protocols, prefix)
 		switch {
 		case p != nil:
-			return p, &prefixed{Conn: conn, prefix: prefix}, conn.SetReadDeadline(time.Time{})
+			return p, &netio.Prefixed{Conn: conn, Prefix: prefix}, conn.SetReadDeadline(time.Time{})
 		case !more || len(prefix) == maxPrefix:
 			return nil, conn, fmt.Errorf("the first %d bytes are of no known protocol", len(prefix))
 		}
@@ -52,22 +53,4 @@ func match(protocols []tunnel.Protocol, prefix []byte) (p tunnel.Protocol, more 
 		}
 	}
 	return nil, false
-}
-
-// prefixed is a connection of which the first bytes have been read.
-type prefixed struct {
-	net.Conn
-	prefix []byte
-}
-
-// Read returns the prefix first.
-func (c *prefixed) Read(b []byte) (int, error) {
-	if len(c.prefix) > 0 {
-		n := copy(b, c.prefix)
-		if c.prefix = c.prefix[n:]; len(c.prefix) == 0 {
-			c.prefix = nil
-		}
-		return n, nil
-	}
-	return c.Conn.Read(b)
 }

@@ -31,6 +31,15 @@ func CheckName(name string) error {
 	return nil
 }
 
+// setName is what NameFromMetadata finds.
+func setName(md metadata.MD, name string) {
+	if printable(name) {
+		md.Set(NameKey, name)
+	} else {
+		md.Set(NameBinKey, name)
+	}
+}
+
 // NameFromMetadata returns the client name that a stream's metadata carry. See
 // PushTunnel.Connect in proto/pushtunnel.proto.
 func NameFromMetadata(md metadata.MD) (string, error) {

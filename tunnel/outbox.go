@@ -322,28 +322,44 @@ func (o *outbox) flush(yield bool) {
 		runtime.Gosched()
 		o.mu.Lock()
 	}
+	more := false
 	for range inlineBatches {
-		if !o.inline() {
+		if more || !o.inline() {
 			break
 		}
-		if !o.sendBatch() {
+		var ok bool
+		if more, ok = o.sendBatch(); !ok {
 			o.mu.Unlock()
 			return
 		}
 	}
-	if !o.due() {
+	if !more && !o.due() {
 		o.flushing = false
 		o.rest()
 		o.mu.Unlock()
 		return
 	}
 	o.mu.Unlock()
-	go func() {
-		o.mu.Lock()
-		for o.sendBatch() {
+	go o.sendAll(more)
+}
+
+// sendAll sends all that is ready, and may block; more says that the transport
+// has kept a part of the last batch.
+func (o *outbox) sendAll(more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for ok := true; ok; {
+		if more {
+			o.mu.Unlock()
+			err := o.session.transport.Flush()
+			o.mu.Lock()
+			if err != nil {
+				o.fail(err)
+				return
+			}
 		}
-		o.mu.Unlock()
-	}()
+		more, ok = o.sendBatch()
+	}
 }
 
 // drain returns a channel that is closed when no call is under way and the
@@ -375,28 +391,36 @@ func (o *outbox) inline() bool {
 	return o.transit.underWay() < uint64(o.session.transport.InlineBytes()) //nolint:gosec // a small constant
 }
 
-// sendBatch builds and sends one batch. If there is none, or the transport has
-// failed, it reports false and nobody is sending. o.mu is held, but not while
-// it sends.
-func (o *outbox) sendBatch() bool {
+// sendBatch builds and sends one batch; more says that the transport has kept a
+// part of it. If there is none, or the transport has failed, ok is false and
+// nobody is sending. o.mu is held, but not while it sends.
+func (o *outbox) sendBatch() (more, ok bool) {
 	batch := o.build()
 	if batch == nil {
 		o.flushing = false
 		o.rest()
-		return false
+		return false, false
 	}
 	o.mu.Unlock()
-	err := o.session.transport.Send(batch)
-	if err != nil && err != io.EOF {
-		o.session.end(fmt.Errorf("sending failed: %w", err))
-	}
+	more, err := o.session.transport.Send(batch)
 	o.mu.Lock()
 	if err != nil {
-		o.broken = true
-		o.flushing = false
-		return false
+		o.fail(err)
+		return false, false
 	}
-	return true
+	return more, true
+}
+
+// fail lets nothing more be sent because the transport has failed. o.mu is held,
+// but not all of the time.
+func (o *outbox) fail(err error) {
+	if err != io.EOF {
+		o.mu.Unlock()
+		o.session.end(fmt.Errorf("sending failed: %w", err))
+		o.mu.Lock()
+	}
+	o.broken = true
+	o.flushing = false
 }
 
 // build returns the next batch, nil if nothing is due. o.mu is held.

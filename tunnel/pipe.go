@@ -30,21 +30,23 @@ type pipeEnd struct {
 	err    error // what it was closed with; to be read after closed
 }
 
-func (p *pipeEnd) Send(batch mem.Buffer) error {
+func (p *pipeEnd) Send(batch mem.Buffer) (more bool, err error) {
 	select {
 	case <-p.closed:
 	case <-p.peer.closed:
 	default:
 		select {
 		case p.out <- batch:
-			return nil
+			return false, nil
 		case <-p.closed:
 		case <-p.peer.closed:
 		}
 	}
 	batch.Free()
-	return io.EOF
+	return false, io.EOF
 }
+
+func (p *pipeEnd) Flush() error { return nil }
 
 func (p *pipeEnd) Recv() (mem.Buffer, error) {
 	select {

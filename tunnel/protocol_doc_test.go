@@ -104,7 +104,7 @@ type recorder struct {
 	batches [][]byte
 }
 
-func (r *recorder) Send(batch mem.Buffer) error {
+func (r *recorder) Send(batch mem.Buffer) (more bool, err error) {
 	r.mu.Lock()
 	r.batches = append(r.batches, append([]byte(nil), batch.ReadOnlyData()...))
 	r.mu.Unlock()

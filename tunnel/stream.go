@@ -34,11 +34,7 @@ const partingTime = time.Second
 // stream lives until the transport is closed or ctx ends. md is sent along.
 func DialStream(ctx context.Context, cc grpc.ClientConnInterface, name string, md metadata.MD, opts ...grpc.CallOption) (Transport, error) {
 	md = md.Copy()
-	if printable(name) {
-		md.Set(NameKey, name)
-	} else {
-		md.Set(NameBinKey, name)
-	}
+	setName(md, name)
 	out, _ := metadata.FromOutgoingContext(ctx)
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(ctx, metadata.Join(out, md)))
 	opts = append(opts[:len(opts):len(opts)], grpc.ForceCodecV2(codec{}), grpc.StaticMethod(),
@@ -63,11 +59,13 @@ type clientStream struct {
 	once   sync.Once
 }
 
-func (t *clientStream) Send(batch mem.Buffer) error {
+func (t *clientStream) Send(batch mem.Buffer) (more bool, err error) {
 	t.turn <- struct{}{}
 	defer func() { <-t.turn }()
-	return sendPacket(t.stream, batch)
+	return false, sendPacket(t.stream, batch)
 }
+
+func (t *clientStream) Flush() error { return nil }
 
 func (t *clientStream) Recv() (mem.Buffer, error) {
 	batch, err := recvPacket(t.stream, &t.in)
@@ -109,7 +107,11 @@ type serverStream struct {
 // that is what closes the transport.
 func AcceptStream(stream grpc.ServerStream) Transport { return &serverStream{stream: stream} }
 
-func (t *serverStream) Send(batch mem.Buffer) error { return sendPacket(t.stream, batch) }
+func (t *serverStream) Send(batch mem.Buffer) (more bool, err error) {
+	return false, sendPacket(t.stream, batch)
+}
+
+func (t *serverStream) Flush() error { return nil }
 
 func (t *serverStream) Recv() (mem.Buffer, error) {
 	batch, err := recvPacket(t.stream, &t.in)

@@ -55,7 +55,7 @@ func (t *testTransport) open() {
 	}
 }
 
-func (t *testTransport) Send(batch mem.Buffer) error {
+func (t *testTransport) Send(batch mem.Buffer) (more bool, err error) {
 	if t.sending.Swap(true) {
 		panic("two goroutines send at a time")
 	}
@@ -71,7 +71,7 @@ func (t *testTransport) Send(batch mem.Buffer) error {
 		case <-gate:
 		case <-t.closed:
 			batch.Free()
-			return io.ErrClosedPipe
+			return false, io.ErrClosedPipe
 		}
 	}
 	return t.Transport.Send(batch)
@@ -111,7 +111,7 @@ func (t *testTransport) InlineBytes() int { return int(t.inline.Load()) }
 
 func TestPipe(t *testing.T) {
 	a, b := Pipe()
-	if err := a.Send(mem.SliceBuffer("one")); err != nil {
+	if _, err := a.Send(mem.SliceBuffer("one")); err != nil {
 		t.Fatal(err)
 	}
 	a.Close(nil)
@@ -126,7 +126,7 @@ func TestPipe(t *testing.T) {
 		t.Errorf("at the closed end: got the error %v, want %v", err, io.EOF)
 	}
 	for name, end := range map[string]Transport{"the closed": a, "the other": b} {
-		if err := end.Send(mem.SliceBuffer("two")); err == nil {
+		if _, err := end.Send(mem.SliceBuffer("two")); err == nil {
 			t.Errorf("at %s end: got no error, want one", name)
 		}
 	}

@@ -3,15 +3,20 @@ package tunnel
 import "google.golang.org/grpc/mem"
 
 // Transport carries batches between the two ends of a session, in order and
-// whole. A batch is an encoded pushtunnel.v1.Batch. Send and Recv are each
-// called by one goroutine at a time; one may run beside the other and beside
-// Close.
+// whole. A batch is an encoded pushtunnel.v1.Batch. Send and Flush are called by
+// one goroutine at a time, and so is Recv; one may run beside the other and
+// beside Close.
 type Transport interface {
 	// Send hands a batch over, and the reference to it. It may block, but not
 	// while fewer than InlineBytes bytes are on their way and unconfirmed by
-	// the peer. An error means that the session is over; part of what was sent
-	// may have arrived. io.EOF means that Recv will tell why.
-	Send(batch mem.Buffer) error
+	// the peer. If more is true it has kept a part of the batch rather than
+	// block: Flush comes before the next Send. An error means that the session is
+	// over; part of what was sent may have arrived. io.EOF means that Recv will
+	// tell why.
+	Send(batch mem.Buffer) (more bool, err error)
+
+	// Flush sends what Send has kept. It may block.
+	Flush() error
 
 	// Recv returns the next batch, in one piece. The caller frees it. It returns
 	// io.EOF when the peer has ended the session in order, and a gRPC status

@@ -38,7 +38,7 @@ type Server struct {
 func NewServer(tb testing.TB, opts ...server.Option) *Server {
 	tb.Helper()
 	s := &Server{Server: server.New(opts...), listener: bufconn.Listen(bufferSize)}
-	g := grpc.NewServer()
+	g := grpc.NewServer(s.Direct(nil))
 	s.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(s.listener) }()
@@ -84,6 +84,9 @@ func (s *Server) Connect(tb testing.TB, name string, register func(grpc.ServiceR
 	}
 	return c
 }
+
+// DialConn returns a network connection to the server, for client.WithDirectDialer.
+func (s *Server) DialConn(ctx context.Context) (net.Conn, error) { return s.listener.DialContext(ctx) }
 
 // Dial returns a gRPC connection to the server, for clients of the test's own.
 // It is closed at the end of the test.

@@ -10,7 +10,7 @@ import (
 // TestGrpchan runs the cases of github.com/fullstorydev/grpchan. They make
 // subtests, which a bubble can't have, so they take a second of real time.
 func TestGrpchan(t *testing.T) {
-	for _, w := range bothWays {
+	for _, w := range allWays {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			cc := w.connect(t, setup{}, func(r grpc.ServiceRegistrar) {

@@ -82,7 +82,7 @@ func registerInterop(r grpc.ServiceRegistrar) {
 // runInterop runs f over a connection of each way, and reports its fatal end.
 func runInterop(t *testing.T, register func(grpc.ServiceRegistrar), f func(context.Context, grpc.ClientConnInterface)) {
 	t.Helper()
-	for _, w := range bothWays {
+	for _, w := range allWays {
 		t.Run(w.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cc := w.connect(t, setup{}, register)

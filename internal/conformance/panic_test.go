@@ -30,14 +30,14 @@ func panicking(*transcript) handlers {
 func TestPanicEndsTheProcess(t *testing.T) {
 	if name := os.Getenv(panicEnv); name != "" {
 		way, method, _ := strings.Cut(name, " ")
-		for _, w := range bothWays {
+		for _, w := range allWays {
 			if w.name == way {
 				panicOver(t, w, method)
 			}
 		}
 		return
 	}
-	for _, w := range bothWays {
+	for _, w := range allWays {
 		for _, method := range methods {
 			t.Run(w.name+" "+method, func(t *testing.T) {
 				t.Parallel()

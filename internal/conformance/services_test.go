@@ -20,7 +20,7 @@ import (
 func overServices(t *testing.T, register func(reflection.GRPCServer), f func(ctx context.Context, tr *transcript, cc grpc.ClientConnInterface)) {
 	t.Helper()
 	var seen []*transcript
-	for _, w := range bothWays {
+	for _, w := range allWays {
 		tr := &transcript{}
 		synctest.Test(t, func(t *testing.T) {
 			cc := w.connect(t, setup{}, func(r grpc.ServiceRegistrar) { register(r.(reflection.GRPCServer)) })

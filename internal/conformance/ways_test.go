@@ -47,7 +47,8 @@ type way struct {
 var (
 	plainWay  = way{name: "plain", connect: connectPlain}
 	tunnelWay = way{name: "tunnel", connect: connectTunnel}
-	bothWays  = []way{plainWay, tunnelWay}
+	directWay = way{name: "direct", connect: connectDirect}
+	allWays   = []way{plainWay, tunnelWay, directWay}
 )
 
 func connectPlain(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) grpc.ClientConnInterface {
@@ -106,17 +107,40 @@ func connectTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) 
 	return startTunnel(t, s, register).Client(target)
 }
 
+// connectDirect connects as connectTunnel does, with the direct transport.
+func connectDirect(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) grpc.ClientConnInterface {
+	t.Helper()
+	push := tunneltest.NewServer(t, s.atServer()...)
+	push.Connect(t, target, register, append(s.atClient(), client.WithDirectDialer(push.DialConn))...)
+	for session := range push.Sessions(target) {
+		if got := session.Peer().Protocol; got != "direct" {
+			t.Fatalf("got a session over %q, want one over the direct transport", got)
+		}
+	}
+	return push.Client(target)
+}
+
 // startTunnel returns the server of a tunnel to one client.
 func startTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) *tunneltest.Server {
 	t.Helper()
-	atServer := []server.Option{
+	push := tunneltest.NewServer(t, s.atServer()...)
+	push.Connect(t, target, register, s.atClient()...)
+	return push
+}
+
+func (s setup) atServer() []server.Option {
+	opts := []server.Option{
 		server.WithUnaryInterceptors(s.unaryCaller...),
 		server.WithStreamInterceptors(s.streamCaller...),
 	}
 	if s.callerStats != nil {
-		atServer = append(atServer, server.WithStatsHandlers(s.callerStats))
+		opts = append(opts, server.WithStatsHandlers(s.callerStats))
 	}
-	atClient := []client.Option{
+	return opts
+}
+
+func (s setup) atClient() []client.Option {
+	opts := []client.Option{
 		client.WithUnaryInterceptors(s.unaryHandler...),
 		client.WithStreamInterceptors(s.streamHandler...),
 		client.WithMaxRecvMsgSize(s.maxRecv),
@@ -124,9 +148,7 @@ func startTunnel(t *testing.T, s setup, register func(grpc.ServiceRegistrar)) *t
 		client.WithMaxConcurrentCalls(s.maxCalls),
 	}
 	if s.handlerStats != nil {
-		atClient = append(atClient, client.WithStatsHandlers(s.handlerStats))
+		opts = append(opts, client.WithStatsHandlers(s.handlerStats))
 	}
-	push := tunneltest.NewServer(t, atServer...)
-	push.Connect(t, target, register, atClient...)
-	return push
+	return opts
 }

@@ -39,6 +39,22 @@ func readNow(fd uintptr, b []byte) (n int, again bool, err error) {
 	}
 }
 
+// peekNow is readNow, and leaves what it reads in the connection.
+func peekNow(fd uintptr, b []byte) (n int, again bool, err error) {
+	for {
+		n, _, err := syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK)
+		switch err {
+		case nil:
+			return n, false, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, os.NewSyscallError("recvfrom", err)
+		}
+	}
+}
+
 // writeNow writes what the connection takes without waiting.
 func writeNow(fd uintptr, b []byte) (n int, err error) {
 	for {

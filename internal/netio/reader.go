@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 
+	"google.golang.org/grpc/mem"
+
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 )
 
@@ -23,6 +25,10 @@ type Reader struct {
 	n    int
 	err  error
 	tryF func(fd uintptr) bool // tryRead, made once
+
+	// first is what waits in the place of a buffer where reading without waiting
+	// is not possible, with TLS above all.
+	first [16]byte
 }
 
 // NewReader returns a Reader of a connection.
@@ -63,8 +69,11 @@ func (r *Reader) Await() error {
 	if r.w > r.r {
 		return nil
 	}
-	if r.raw == nil || r.buf != nil {
+	switch {
+	case r.buf != nil:
 		return r.fill(1)
+	case r.raw == nil:
+		return r.readFirst()
 	}
 	r.n, r.err = 0, nil
 	return r.came(r.raw.Read(r.tryF))
@@ -76,6 +85,23 @@ func (r *Reader) Discard(n int) {
 	if r.r >= r.w {
 		r.Release()
 	}
+}
+
+// Cut hands the first n of the buffered bytes over, 1 at least: the caller frees
+// them.
+func (r *Reader) Cut(n int) mem.Buffer {
+	buf, rest := r.buf, (*r.buf)[r.r+n:r.w]
+	if r.r > 0 { // only a buffer that begins where it did goes back to the pool
+		defer r.Discard(n)
+		return mem.Copy((*buf)[r.r:r.r+n], bufpool.Pool)
+	}
+	r.buf, r.w = nil, 0
+	if len(rest) > 0 {
+		r.buf = bufpool.Pool.Get(max(readSize, len(rest)))
+		r.w = copy(*r.buf, rest)
+	}
+	*buf = (*buf)[:n]
+	return mem.NewBuffer(buf, bufpool.Pool)
 }
 
 // ReadFull fills b.
@@ -99,7 +125,7 @@ func (r *Reader) Release() {
 
 // fill reads more, with room for want bytes in all.
 func (r *Reader) fill(want int) error {
-	if r.buf == nil && r.raw != nil {
+	if r.buf == nil {
 		return r.Await()
 	}
 	r.room(max(want, readSize))
@@ -112,6 +138,17 @@ func (r *Reader) fill(want int) error {
 		r.Release()
 	}
 	return err
+}
+
+// readFirst reads the first bytes, and then gets a buffer.
+func (r *Reader) readFirst() error {
+	n, err := r.conn.Read(r.first[:])
+	if n == 0 {
+		return err
+	}
+	r.buf = bufpool.Pool.Get(readSize)
+	r.w = copy(*r.buf, r.first[:n])
+	return nil
 }
 
 // room makes room for want bytes in all, as many as possible behind what there

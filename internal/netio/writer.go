@@ -5,7 +5,6 @@ import (
 	"net"
 	"runtime"
 	"sync"
-	"syscall"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 )
@@ -26,13 +25,8 @@ const (
 // never waits for the peer.
 type Writer struct {
 	conn  net.Conn
-	raw   syscall.RawConn // nil if the connection has none
-	broke func(error)     // called once, without a lock, when a write has failed
-
-	// Of tryWrite, for who is writing.
-	rest []byte
-	err  error
-	tryF func(fd uintptr) bool // tryWrite, made once
+	try   *TryWriter  // for who is writing; nil if the connection has none
+	broke func(error) // called once, without a lock, when a write has failed
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -46,9 +40,7 @@ type Writer struct {
 // NewWriter returns a Writer of a connection. broke is called when a write has
 // failed; it must not call the Writer.
 func NewWriter(conn net.Conn, broke func(error)) *Writer {
-	w := &Writer{conn: conn, raw: rawConn(conn), broke: broke}
-	w.tryF = w.tryWrite
-	return w
+	return &Writer{conn: conn, try: NewTryWriter(conn), broke: broke}
 }
 
 // Send writes a frame, in the end. It does not keep it. It returns an error if
@@ -71,7 +63,7 @@ func (w *Writer) Send(frame []byte, busy bool) error {
 		runtime.Gosched()
 		w.mu.Lock()
 	}
-	if w.raw == nil {
+	if w.try == nil {
 		w.mu.Unlock()
 		go w.drain(nil, nil)
 		return nil
@@ -133,13 +125,7 @@ func (w *Writer) inline() {
 		if b == nil {
 			return
 		}
-		w.rest, w.err = *b, nil
-		err := w.raw.Write(w.tryF)
-		if err == nil {
-			err = w.err
-		}
-		rest := w.rest
-		w.rest = nil
+		rest, err := w.try.Write(*b)
 		switch {
 		case err != nil:
 			bufpool.Pool.Put(b)
@@ -154,13 +140,6 @@ func (w *Writer) inline() {
 	}
 	w.mu.Unlock()
 	go w.drain(nil, nil)
-}
-
-// tryWrite writes once. It reports true: it never waits.
-func (w *Writer) tryWrite(fd uintptr) bool {
-	n, err := writeNow(fd, w.rest)
-	w.rest, w.err = w.rest[n:], err
-	return true
 }
 
 // drain writes the rest of b, if it isn't nil, and then what waits.
