@@ -36,7 +36,9 @@ func (s *Session) Invoke(ctx context.Context, method string, args, reply any, op
 	if err := c.SendMsg(args); err != nil {
 		return err
 	}
-	return c.RecvMsg(reply)
+	err = c.RecvMsg(reply)
+	c.recycle()
+	return err
 }
 
 // NewStream begins a call. It is grpc.ClientConnInterface's.
@@ -81,6 +83,7 @@ type callerCall struct {
 	cancel     context.CancelFunc // of own
 	hasHeader  bool
 	over       bool // the peer has sent its end
+	alone      bool // and nobody but the caller knows the call any more
 	told       bool // own has ended
 
 	begun    bool        // the head has been written; SendMsg's
@@ -93,6 +96,20 @@ type callerCall struct {
 	head      [80]byte    // the storage of the head of most calls
 }
 
+// callerCalls has zeroed calls: most of what a small call would allocate.
+var callerCalls = sync.Pool{New: func() any { return new(callerCall) }}
+
+// recycle lets a call that RecvMsg has ended be used again, if nobody else may
+// still hold it: not the session's end, which takes calls out of the table. It is
+// for calls that the user's code never sees.
+func (c *callerCall) recycle() {
+	if !c.alone {
+		return
+	}
+	*c = callerCall{} // in.wake too: a channel belongs to its bubble, in a test with synctest
+	callerCalls.Put(c)
+}
+
 func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (*callerCall, error) {
 	o, err := s.cfg.parseOptions(opts)
 	if err != nil {
@@ -100,7 +117,8 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 		tellFinished(opts, err)
 		return nil, err
 	}
-	c := &callerCall{s: s, ctx: ctx, method: method, desc: desc, opts: o}
+	c := callerCalls.Get().(*callerCall)
+	c.s, c.ctx, c.method, c.desc, c.opts = s, ctx, method, desc, o
 	if err := s.enterCall(c); err != nil {
 		tellFinished(opts, err)
 		return nil, err

@@ -146,14 +146,15 @@ func (c *callerCall) receive(f *wire.Frame, batch mem.Buffer) error {
 	}
 	c.in.mu.Lock()
 	err := c.put(f, batch)
-	over := c.over
+	over := err == nil && c.over
+	if over {
+		c.alone = c.s.table.forget(&c.out, 0)
+	}
+	detach := over && c.desc.ClientStreams
 	c.in.signal()
-	c.in.mu.Unlock()
-	if err == nil && over {
-		c.s.table.forget(&c.out, 0)
-		if c.desc.ClientStreams {
-			c.s.out.detach(&c.out) // a SendMsg that waits is in vain
-		}
+	c.in.mu.Unlock() // the last of a unary call: it may be another call now
+	if detach {
+		c.s.out.detach(&c.out) // a SendMsg that waits is in vain
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,8 +24,9 @@ type handlerCall struct {
 	method *method
 	format *format
 	ctx    context.Context //nolint:containedctx // a grpc.ServerStream has one
-	own    handlerContext  // what ctx is, or is derived from
+	own    *handlerContext // what ctx is, or is derived from
 	stats  *callStats      // nil without stats handlers
+	decode func(any) error // RecvMsg, for unary handlers
 
 	out outbound
 	in  inbox
@@ -36,8 +38,21 @@ type handlerCall struct {
 	headerSent bool
 	answered   bool // the end has been sent
 
-	received bool        // a message has been taken; RecvMsg's
-	incoming metadata.MD // the request's; never changes
+	received bool // a message has been taken; RecvMsg's
+}
+
+// handlerCalls has calls that are over, zero but for decode.
+var handlerCalls = sync.Pool{New: func() any {
+	c := new(handlerCall)
+	c.decode = c.RecvMsg
+	return c
+}}
+
+// recycle lets a call that is over be used again. The reader calls it, which alone
+// may still have had it in its hands.
+func (c *handlerCall) recycle() {
+	*c = handlerCall{decode: c.decode}
+	handlerCalls.Put(c)
 }
 
 // accept begins a call of the peer. The reader calls it.
@@ -69,17 +84,18 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 	if ok, _ := s.out.enter(s.cfg.MaxCalls); !ok {
 		return s.refuse(f, status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", s.cfg.MaxCalls))
 	}
-	c := &handlerCall{s: s, method: m, format: form, incoming: md}
+	c := handlerCalls.Get().(*handlerCall)
+	c.s, c.method, c.format = s, m, form
 	c.out.owner = c
 	c.out.id = f.CallID
 	c.out.begun = true
 	c.out.win.left = s.remote.callWindow
 	c.in.init(&s.cfg, &s.budget, phaseMessages, s.cfg.MaxRecvMsgSize)
-	c.own.call = c
+	c.own = &handlerContext{s: s, method: m, incoming: md, call: c}
 	if f.Begin.HasTimeout {
 		c.own.deadline = time.Now().Add(timeout(f.Begin.Timeout))
 	}
-	c.ctx = &c.own
+	c.ctx = c.own
 	if err := c.receive(f, batch); err != nil || !s.table.enter(f.CallID, c) {
 		c.in.drop(errDone)
 		s.out.exit()
@@ -173,7 +189,7 @@ func (c *handlerCall) lost(error) {
 // in grpc-go: recovery is an interceptor's work.
 func (c *handlerCall) run() {
 	if len(c.s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginHandlerStats(c.ctx, &c.s.cfg, c.method, c.incoming, c.format.name())
+		c.stats, c.ctx = beginHandlerStats(c.ctx, &c.s.cfg, c.method, c.own.incoming, c.format.name())
 	}
 	reply, err := c.handle()
 	c.finish(reply, err)
@@ -182,7 +198,7 @@ func (c *handlerCall) run() {
 func (c *handlerCall) handle() (reply any, err error) {
 	m := c.method
 	if m.unary != nil {
-		return m.unary(m.impl, c.ctx, c.RecvMsg, c.s.cfg.UnaryInterceptor)
+		return m.unary(m.impl, c.ctx, c.decode, c.s.cfg.UnaryInterceptor)
 	}
 	if c.s.cfg.StreamInterceptor == nil {
 		return nil, m.stream.Handler(m.impl, c)
@@ -191,16 +207,18 @@ func (c *handlerCall) handle() (reply any, err error) {
 	return nil, c.s.cfg.StreamInterceptor(m.impl, c, info, m.stream.Handler)
 }
 
-// finish sends the reply of a unary handler and the status.
+// finish sends the reply of a unary handler and the status. Without stats handlers
+// the call may be another one then.
 func (c *handlerCall) finish(reply any, err error) {
+	s, stats := c.s, c.stats
 	var m encoded
 	if err == nil && c.method.unary != nil {
 		m, err = c.format.encode(reply, c.s.cfg.MaxSendMsgSize)
 	}
 	if !c.answer(reply, m, err, true) {
-		c.s.out.exit()
+		s.out.exit()
 	}
-	c.stats.end(err, nil)
+	stats.end(err, nil)
 }
 
 // answer sends the end of the call, once, behind a message unless m has none:
@@ -234,7 +252,9 @@ func (c *handlerCall) answer(reply any, m encoded, err error, returned bool) boo
 	}
 	c.own.end(context.Canceled)
 	c.out.late = c.in.drop(errDone) + lateFrames*frameCost
-	if !c.s.out.add(&c.out, it) || c.stats == nil {
+	stats := c.stats
+	it.spent = returned && c.method.unary != nil && stats == nil && c.own.release()
+	if !c.s.out.add(&c.out, it) || stats == nil {
 		return true
 	}
 	if sends {
@@ -273,7 +293,7 @@ func (c *handlerCall) Context() context.Context { return c.ctx }
 
 // RecvMsg receives a message into m, io.EOF after the last.
 func (c *handlerCall) RecvMsg(m any) error {
-	data, compressed, err := c.in.take(&c.own, c)
+	data, compressed, err := c.in.take(c.own, c)
 	switch {
 	case err == errDone:
 		return c.fail(status.FromContextError(c.own.Err()).Err())
@@ -295,7 +315,7 @@ func (c *handlerCall) RecvMsg(m any) error {
 		return nil
 	}
 	// The half-close follows the only message.
-	switch data, _, err := c.in.take(&c.own, c); {
+	switch data, _, err := c.in.take(c.own, c); {
 	case err == io.EOF:
 		return nil
 	case err == nil:
@@ -321,7 +341,7 @@ func (c *handlerCall) SendMsg(m any) error {
 	it.pre = c.sendHeader()
 	c.in.mu.Unlock()
 	sent := e.data.Len()
-	c.s.out.wait(&c.own, &c.out, sendAhead)
+	c.s.out.wait(c.own, &c.out, sendAhead)
 	if err := c.own.Err(); err != nil {
 		it.message.Free()
 		return c.fail(status.FromContextError(err).Err())

@@ -2,20 +2,28 @@ package tunnel
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 )
 
-// handlerContext is the context of a handler. It is part of its call, and what
-// most handlers do not use it makes on demand: the channel, the timer, the
-// values. call.in.mu guards its fields.
+// handlerContext is the context of a handler. It outlives its call where the
+// handler gives it to somebody. What most handlers do not use it makes on demand:
+// the channel, the timer, the values.
 type handlerContext struct {
-	call     *handlerCall
-	deadline time.Time // zero: none; never changes
+	s        *Session
+	method   *method
+	incoming metadata.MD
+	deadline time.Time // zero: none
 
+	// mu guards what follows.
+	mu     sync.Mutex
+	call   *handlerCall // nil when it is over and may serve as another
 	err    error
 	done   chan struct{}
 	timer  *time.Timer
@@ -31,8 +39,8 @@ func (c *handlerContext) Deadline() (time.Time, bool) { return c.deadline, !c.de
 
 // Done returns a channel that is closed when the call ends.
 func (c *handlerContext) Done() <-chan struct{} {
-	c.call.in.mu.Lock()
-	defer c.call.in.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.done == nil {
 		c.done = make(chan struct{})
 		if c.err != nil {
@@ -44,7 +52,7 @@ func (c *handlerContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// watch starts the timer for the deadline. call.in.mu is held.
+// watch starts the timer for the deadline. c.mu is held.
 func (c *handlerContext) watch() {
 	if c.timer == nil && !c.deadline.IsZero() {
 		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
@@ -53,9 +61,9 @@ func (c *handlerContext) watch() {
 
 // Err tells why the call has ended, nil if it has not.
 func (c *handlerContext) Err() error {
-	c.call.in.mu.Lock()
+	c.mu.Lock()
 	err := c.err
-	c.call.in.mu.Unlock()
+	c.mu.Unlock()
 	if err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
 		c.end(context.DeadlineExceeded)
 		return context.DeadlineExceeded
@@ -65,9 +73,9 @@ func (c *handlerContext) Err() error {
 
 // end ends the context, once.
 func (c *handlerContext) end(err error) {
-	c.call.in.mu.Lock()
+	c.mu.Lock()
 	if c.err != nil {
-		c.call.in.mu.Unlock()
+		c.mu.Unlock()
 		return
 	}
 	c.err = err
@@ -79,18 +87,30 @@ func (c *handlerContext) end(err error) {
 	}
 	after := c.after
 	c.after = nil
-	c.call.in.mu.Unlock()
+	c.mu.Unlock()
 	for _, f := range after {
 		go f()
 	}
+}
+
+// release parts the context from its call, if nobody can reach the call through
+// it: it reports whether that is so.
+func (c *handlerContext) release() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.values != nil {
+		return false
+	}
+	c.call = nil
+	return true
 }
 
 // AfterFunc lets package context derive contexts from this one without a
 // goroutine each. f runs in its own goroutine when the context ends, unless stop
 // is called before.
 func (c *handlerContext) AfterFunc(f func()) (stop func() bool) {
-	c.call.in.mu.Lock()
-	defer c.call.in.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err != nil {
 		go f()
 		return func() bool { return false }
@@ -103,8 +123,8 @@ func (c *handlerContext) AfterFunc(f func()) (stop func() bool) {
 	c.nextID++
 	c.after[id] = f
 	return func() bool {
-		c.call.in.mu.Lock()
-		defer c.call.in.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		_, ok := c.after[id]
 		delete(c.after, id)
 		return ok
@@ -116,19 +136,34 @@ func (c *handlerContext) AfterFunc(f func()) (stop func() bool) {
 // tunnel itself was opened with is in it.
 func (c *handlerContext) Value(key any) any {
 	if _, ok := key.(peerKey); ok {
-		return &c.call.s.cfg.Remote
+		return &c.s.cfg.Remote
 	}
-	c.call.in.mu.Lock()
+	c.mu.Lock()
 	if c.values == nil {
-		md := c.call.incoming
+		md := c.incoming
 		if md == nil {
 			md = metadata.MD{}
 		}
 		ctx := metadata.NewIncomingContext(context.Background(), md)
-		ctx = peer.NewContext(ctx, c.call.s.cfg.Peer)
-		c.values = grpc.NewContextWithServerTransportStream(ctx, (*transportStream)(c.call))
+		ctx = peer.NewContext(ctx, c.s.cfg.Peer)
+		var stream grpc.ServerTransportStream = pastStream{c.method}
+		if c.call != nil {
+			stream = (*transportStream)(c.call)
+		}
+		c.values = grpc.NewContextWithServerTransportStream(ctx, stream)
 	}
 	values := c.values
-	c.call.in.mu.Unlock()
+	c.mu.Unlock()
 	return values.Value(key)
 }
+
+// pastStream is what grpc.SetHeader, grpc.Method and their like find when the call
+// is over.
+type pastStream struct{ method *method }
+
+var errPast = status.Error(codes.Internal, "pushtunnel: the call is over")
+
+func (s pastStream) Method() string               { return s.method.name }
+func (s pastStream) SetHeader(metadata.MD) error  { return errPast }
+func (s pastStream) SendHeader(metadata.MD) error { return errPast }
+func (s pastStream) SetTrailer(metadata.MD) error { return errPast }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/pushtunnel/pushtunnel/proto"
@@ -180,4 +181,42 @@ func TestHandlerContextValues(t *testing.T) {
 	if p, ok := PeerFromContext(t.Context()); ok {
 		t.Errorf("outside of a handler: got the peer %v, want none", p)
 	}
+}
+
+// A context that a handler has given to somebody stays that of its call, though the
+// call's memory serves others.
+func TestHandlerContextOutlivesItsCall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		kept := make(map[string]context.Context)
+		p := dialled(t, Config{Services: testService{unary: func(ctx context.Context, request string) (string, error) {
+			kept[request] = ctx
+			return request, nil
+		}}.services()})
+		for i, text := range []string{"first", "second", "third"} {
+			f := request(uint64(2*i+1), text) //nolint:gosec // small
+			f.Begin.Metadata = &pb.Metadata{Pairs: pairs("key", text)}
+			p.send(f)
+			p.next("an answer")
+		}
+		for request, ctx := range kept {
+			if ctx.Err() != context.Canceled {
+				t.Errorf("%s: got the error %v, want %v", request, ctx.Err(), context.Canceled)
+			}
+			if md, _ := metadata.FromIncomingContext(ctx); !slices.Equal(md.Get("key"), []string{request}) {
+				t.Errorf("%s: got the metadata %v, want that of the call", request, md)
+			}
+			if m, _ := grpc.Method(ctx); m != unaryMethod {
+				t.Errorf("%s: got the method %q, want %q", request, m, unaryMethod)
+			}
+			for what, err := range map[string]error{
+				"SetHeader": grpc.SetHeader(ctx, metadata.Pairs("a", "b")), "SendHeader": grpc.SendHeader(ctx, metadata.MD{}),
+				"SetTrailer": grpc.SetTrailer(ctx, metadata.Pairs("a", "b")),
+			} {
+				if status.Code(err) != codes.Internal {
+					t.Errorf("%s: %s after the call: got the error %v, want %v", request, what, err, codes.Internal)
+				}
+			}
+		}
+		p.wantIdle("nothing of the calls that are over is sent")
+	})
 }

@@ -19,6 +19,7 @@ type outbound struct {
 	full       bool    // it takes no more
 	detached   bool    // nor sends any more
 	late       int64   // the bytes that may still come when the table forgets it
+	spent      bool    // nobody has the call but this, the table and the reader
 	prev, next *outbound
 	wake       chan struct{} // signalled when fewer bytes wait or it is detached
 }
@@ -32,6 +33,7 @@ type item struct {
 	post       []byte // encoded parts after the message
 	final      bool   // nothing of this call comes after it
 	returned   bool   // and its handler has returned
+	spent      bool   // and neither it nor its worker has the call any more
 }
 
 // sendable reports whether the call's next piece may go now.

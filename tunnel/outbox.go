@@ -49,6 +49,7 @@ type outbox struct {
 	mu       sync.Mutex
 	control  []byte // encoded frames
 	ready    ring   // calls that can send
+	spent    ring   // calls of the peer that can be used again; the reader does that
 	parted   bool   // the last word has been said
 	transit  transit
 	acked    uint64        // the part of received that the peer knows
@@ -82,7 +83,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.items.use(c.first[:])
 	}
 	c.items.push(it)
-	c.full = it.final
+	c.full, c.spent = it.final, it.spent
 	if it.message != nil {
 		c.bytes += it.message.Len() + waiting
 	}
@@ -269,10 +270,12 @@ func (o *outbox) ack(total uint64) error {
 	return o.transit.ack(total, time.Now)
 }
 
-// kick sends what is ready.
-func (o *outbox) kick() {
+// kick sends what is ready. It returns the calls that can be used again.
+func (o *outbox) kick() (spent ring) {
 	o.mu.Lock()
+	spent, o.spent = o.spent, ring{}
 	o.flush(false)
+	return spent
 }
 
 // close drops all that waits, and all that comes. It returns the calls of which
@@ -456,7 +459,10 @@ func (o *outbox) build() mem.Buffer {
 		final := c.items.front().final
 		b = c.appendNext(b)
 		if final && c.items.len() == 0 {
-			o.session.table.forget(c, c.late)
+			if o.session.table.forget(c, c.late) && c.spent {
+				o.spent.push(c)
+			}
+			continue
 		}
 		o.enlist(c)
 	}

@@ -45,7 +45,11 @@ func (s *Session) read() {
 			s.Close(protocolError(err))
 			continue
 		}
-		s.out.kick()
+		spent := s.out.kick()
+		for c := spent.head; c != nil; c = spent.head {
+			spent.remove(c)
+			c.owner.(*handlerCall).recycle() //nolint:forcetypeassert // it is no other's to be
+		}
 	}
 }
 

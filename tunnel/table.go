@@ -30,7 +30,8 @@ type table struct {
 	odd  bool   // the ids of this end's calls are
 	last uint64 // the id of the last call of the peer; the reader's
 
-	// mu guards what follows. It may be taken while outbox.mu is held.
+	// mu guards what follows. It may be taken while outbox.mu or a call's in.mu is
+	// held.
 	mu    sync.Mutex
 	calls map[uint64]call
 	next  uint64 // the id of the next call of this end
@@ -106,12 +107,15 @@ func (t *table) enlist(id uint64, c call) {
 }
 
 // forget forgets a call that is over. The peer may not know that yet: so many
-// bytes of it may still come.
-func (t *table) forget(c *outbound, bytes int64) {
+// bytes of it may still come. It reports whether the call was there: it is not
+// among those that end takes out, now or later.
+func (t *table) forget(c *outbound, bytes int64) (known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	_, known = t.calls[c.id]
 	delete(t.calls, c.id)
 	t.stray = min(t.stray+bytes, maxStray)
+	return known
 }
 
 // allow lets so many bytes come for calls that are over.
