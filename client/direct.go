@@ -105,7 +105,7 @@ func (d *directDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link
 
 // Errors of direct. Nobody outside sees them.
 var (
-	errNotDirect = errors.New("no direct transport")               // for any reason
+	errNotDirect = errors.New("no direct transport")                // for any reason
 	errUnknown   = errors.New("the server does not know of direct") // and that is the reason
 )
 

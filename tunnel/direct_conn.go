@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,16 +71,14 @@ func (t *direct) Send(batch mem.Buffer) (more bool, err error) {
 		return false, io.EOF
 	}
 	if t.opening != nil {
-		whole := append(t.opening, batch.ReadOnlyData()...)
+		whole := mem.SliceBuffer(slices.Concat(t.opening, batch.ReadOnlyData()))
 		batch.Free()
-		batch, t.opening = mem.SliceBuffer(whole), nil
+		batch, t.opening = whole, nil
 	}
-	rest := batch.ReadOnlyData()
 	if t.try == nil {
-		_, err = t.conn.Write(rest)
-		rest = nil
-	} else if rest, err = t.try.Write(rest); err == nil && len(rest) > 0 {
-		t.kept, t.rest = batch, rest
+		_, err = t.conn.Write(batch.ReadOnlyData())
+	} else if t.rest, err = t.try.Write(batch.ReadOnlyData()); err == nil && len(t.rest) > 0 {
+		t.kept = batch
 		return true, nil
 	}
 	batch.Free()
