@@ -77,7 +77,7 @@ func (l *link) exit(p *proof, err error) {
 		switch {
 		case err == nil:
 			p.answered = true
-		case errors.Is(err, context.DeadlineExceeded) && !tunnel.NotSent(err):
+		case (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !tunnel.NotSent(err):
 			p.missed++
 			if p.missed == l.opts.maxUnanswered {
 				l.opts.logger.Warn("method is not pushed any more", "client", l.cfg.Remote.Name, "method", p.key, "unanswered", p.missed)

@@ -36,7 +36,7 @@ func TestMixedFleet(t *testing.T) {
 			var connected chan struct{}
 			serveClient(t, client.New(cc, name, hooks(&connected)), &pushApi{label: "grpc-" + name}, &connected)
 			goClient(t, endpoint(g.addr), name, &pushApi{label: "go-" + name})
-			StartClient(t, version, Client{Addr: g.addr, Name: name, Label: "java-" + name, Conns: 2})
+			startClient(t, version, Client{Addr: g.addr, Name: name, Label: "java-" + name, Conns: 2})
 		}
 		for range 6 {
 			await(t, g.came, "client")

@@ -3,7 +3,9 @@ package javapeer
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +25,8 @@ import (
 func TestGoServerJavaClient(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		g := startGoServer(t, native.WithTimeout(2*time.Second))
-		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "one", ReadTimeout: 2000})
+		r := record(t, g.addr)
+		p := startClient(t, version, Client{Addr: r.addr, Name: "c1", Label: "one", ReadTimeout: 2000})
 		do := func(command string, args ...any) (string, error) { return p.Do(within(t, long), command, args...) }
 		want := func(want, command string, args ...any) {
 			t.Helper()
@@ -33,6 +36,8 @@ func TestGoServerJavaClient(t *testing.T) {
 		}
 		s := await(t, g.came, "client")
 		push := g.push("c1")
+
+		registered, _ := r.take()
 
 		// Warm up, so that all threads are there.
 		want("hi bob", "hi", "bob")
@@ -51,6 +56,19 @@ func TestGoServerJavaClient(t *testing.T) {
 			}
 			if n != 1 {
 				t.Errorf("%d sessions, want 1", n)
+			}
+			// The first frame of each connection is its registration.
+			heads, bodies := frames(t, registered)
+			ids := make(map[int64]bool)
+			for i, h := range heads {
+				args, err := java.ParseArgs(bodies[i].Parameters, java.Limits{})
+				if h.Type != native.TypeRegister || err != nil || len(args) != 1 || args[0] != "c1" {
+					t.Errorf("%+v with %v, %v", h, args, err)
+				}
+				ids[h.CorrelationID] = true
+			}
+			if len(heads) != 8 || len(ids) != 8 || r.conns.Load() != 8 {
+				t.Errorf("%d registrations with %d ids on %d connections, want 8", len(heads), len(ids), r.conns.Load())
 			}
 		})
 		t.Run("A3 calls", func(t *testing.T) {
@@ -91,7 +109,11 @@ func TestGoServerJavaClient(t *testing.T) {
 			}
 		})
 		t.Run("A11 void, null and failing pushes time out", func(t *testing.T) {
+			began := time.Now()
 			_, err := push.PushVo(t.Context(), &pb.TextRequest{})
+			if d := time.Since(began); d < 2*time.Second || d > 8*time.Second {
+				t.Errorf("void timed out after %v, want the 2 s that are set", d)
+			}
 			if status.Code(err) != codes.DeadlineExceeded || tunnel.OutcomeOf(err) != tunnel.OutcomeUnknown {
 				t.Errorf("void: %v", err)
 			}
@@ -124,7 +146,19 @@ func TestGoServerJavaClient(t *testing.T) {
 				t.Errorf("emoji: %q, %v", got, err)
 			}
 		})
-		t.Run("C4 every field of a class", func(t *testing.T) { want("same", "echoHolder") })
+		t.Run("C3 collections and maps of every name", func(t *testing.T) {
+			namedCollections(t, func(v any) (any, error) {
+				return native.Invoke(within(t, long), g.Client("c1"), "interop.PushApi", "pushObject", []any{v})
+			})
+		})
+		t.Run("C4 every field of a class", func(t *testing.T) {
+			want("same", "echoHolder")
+			want("same", "echoFixtures")
+			f := goFixtures()
+			if back, err := push.PushFixtures(within(t, long), f); err != nil || back.String() != f.String() {
+				t.Errorf("%v\n%v\n%v", f, back, err)
+			}
+		})
 		t.Run("C6 values pushed to Java and back", func(t *testing.T) {
 			for _, v := range values {
 				b, err := java.Append(nil, v)
@@ -156,10 +190,89 @@ func TestGoServerJavaClient(t *testing.T) {
 				t.Errorf("%d worker threads, %d at the start", n, threads)
 			}
 		})
-		p.Kill()
+		kill(t, p)
 		await(t, g.gone, "end of the session")
 	})
 }
+
+// A13: a broken peer costs its own connection, no other.
+func TestBrokenFramesBesideAJavaClient(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithMaxBody(1<<20))
+		startClient(t, version, Client{Addr: g.addr, Name: "c1", Conns: 2})
+		await(t, g.came, "client")
+		for what, b := range map[string][]byte{
+			"another magic number":   make([]byte, 48),
+			"a body that is too big": native.BRPC.Append(nil, native.Head{Body: 1<<20 + 1}),
+			"a negative size":        native.BRPC.Append(nil, native.Head{Body: -1}),
+		} {
+			c := dialRaw(t, g.addr)
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("A13: %s: %d bytes, %v; want an end", what, n, err)
+			}
+		}
+		if r, err := g.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}); err != nil || r.GetValue() != "hi x" {
+			t.Errorf("A13: %v, %v", r, err)
+		}
+	})
+}
+
+// A14: frames in pieces of a byte, and many at a time.
+func TestPiecesAndBatches(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		for _, chop := range []bool{true, false} {
+			g := startGoServer(t)
+			r := startRecorder(t, g.addr, &recorder{chop: chop})
+			p := startClient(t, version, Client{Addr: r.addr, Name: "c1", Conns: 2})
+			await(t, g.came, "client")
+			for _, sample := range []string{"holder", "string683"} {
+				if got, err := p.Do(within(t, long), "echoObject", sample); err != nil || got != "same" {
+					t.Errorf("A14: %q, %v", got, err)
+				}
+			}
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					if r, err := g.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}); err != nil || r.GetValue() != "hi x" {
+						t.Errorf("A14: %v, %v", r, err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	})
+}
+
+// A16: a connection without a name is closed for silence, one with a name is not.
+func TestIdleJavaClientStays(t *testing.T) {
+	each(t, func(t *testing.T, version string) {
+		g := startGoServer(t, native.WithIdleTimeout(500*time.Millisecond))
+		startClient(t, version, Client{Addr: g.addr, Name: "c1"})
+		await(t, g.came, "client")
+		for range 3 {
+			c := dialRaw(t, g.addr)
+			if _, err := c.Write(rawFrame(t, native.TypeRegister, 0, registerService, "registerClient", nil)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("A16: an anonymous connection: %v, want an end", err)
+			}
+		}
+		select {
+		case err := <-g.gone:
+			t.Errorf("A16: the Java client was closed for silence: %v", err)
+		default:
+		}
+		if r, err := g.push("c1").PushHi(within(t, long), &pb.TextRequest{Text: "x"}); err != nil || r.GetValue() != "hi x" {
+			t.Errorf("A16: %v, %v", r, err)
+		}
+	})
+}
+
+const registerService = "com.baidu.brpc.server.push.RegisterService"
 
 func encodedValue(t testing.TB, v *javapb.Value) []byte {
 	t.Helper()
@@ -197,7 +310,7 @@ func encodedValue(t testing.TB, v *javapb.Value) []byte {
 func TestAnonymousJavaClient(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		g := startGoServer(t)
-		p := StartClient(t, version, Client{Addr: g.addr})
+		p := startClient(t, version, Client{Addr: g.addr})
 		if got, err := p.Do(within(t, long), "hi", "x"); err != nil || got != "hi x" {
 			t.Errorf("%q, %v", got, err)
 		}
@@ -219,7 +332,7 @@ func TestEarlyPushes(t *testing.T) {
 				result <- err
 			}()
 		}
-		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", DelayMillis: 2000})
+		p := startClient(t, version, Client{Addr: g.addr, Name: "c1", DelayMillis: 2000})
 		for range cap(result) {
 			if err := await(t, result, "answer"); err != nil {
 				t.Error(err)
@@ -271,8 +384,8 @@ func TestUnknownMethod(t *testing.T) {
 func TestTwoJavaClientsOfOneName(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		g := startGoServer(t)
-		StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "one"})
-		StartClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "two"})
+		startClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "one"})
+		startClient(t, version, Client{Addr: g.addr, Name: "c1", Label: "two"})
 		await(t, g.came, "client")
 		await(t, g.came, "client")
 		counts := make(map[string]int)
@@ -293,7 +406,7 @@ func TestJavaClientComesBack(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		for _, list := range []bool{true, false} {
 			g := startGoServer(t)
-			p := StartClient(t, version, Client{Addr: g.addr, Name: "c1", List: list})
+			p := startClient(t, version, Client{Addr: g.addr, Name: "c1", List: list})
 			await(t, g.came, "client")
 			g.Close()
 			g2 := startGoServerAt(t, g.addr)
@@ -311,7 +424,7 @@ func TestJavaClientComesBack(t *testing.T) {
 			if err != nil || r.GetValue() != "hi x" {
 				t.Errorf("A12, list %v: %v, %v", list, r, err)
 			}
-			p.Kill()
+			kill(t, p)
 		}
 	})
 }
@@ -327,7 +440,7 @@ func startGoServerAt(t testing.TB, addr string) *goServer {
 func TestRegisterResponseIsHarmless(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		g := startGoServer(t, native.WithRegisterResponse())
-		p := StartClient(t, version, Client{Addr: g.addr, Name: "c1"})
+		p := startClient(t, version, Client{Addr: g.addr, Name: "c1"})
 		await(t, g.came, "client")
 		if got, err := p.Do(within(t, long), "hi", "x"); err != nil || got != "hi x" {
 			t.Errorf("A15: %q, %v", got, err)

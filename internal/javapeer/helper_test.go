@@ -3,6 +3,7 @@ package javapeer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/pushtunnel/pushtunnel/client"
 	pb "github.com/pushtunnel/pushtunnel/internal/javapeer/interoppb"
 	"github.com/pushtunnel/pushtunnel/native"
+	"github.com/pushtunnel/pushtunnel/native/java"
 	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -90,6 +92,14 @@ func (s *svc) EchoObject(_ context.Context, r *pb.ObjectRequest) (*pb.ObjectResu
 
 func (s *svc) EchoHolder(_ context.Context, h *pb.Holder) (*pb.Holder, error) { return h, nil }
 
+func (s *svc) EchoFixtures(_ context.Context, f *pb.Types_Fixtures) (*pb.Types_Fixtures, error) {
+	return f, nil
+}
+
+func (s *svc) Zero(context.Context, *emptypb.Empty) (*wrapperspb.StringValue, error) {
+	return wrapperspb.String("zero"), nil
+}
+
 func (s *svc) Types(_ context.Context, r *pb.TypesRequest) (*wrapperspb.StringValue, error) {
 	return wrapperspb.String(r.String()), nil
 }
@@ -135,6 +145,51 @@ func (p *pushApi) PushObject(ctx context.Context, r *pb.ObjectRequest) (*pb.Obje
 }
 
 func (p *pushApi) PushHolder(_ context.Context, h *pb.Holder) (*pb.Holder, error) { return h, nil }
+
+func (p *pushApi) PushFixtures(_ context.Context, f *pb.Types_Fixtures) (*pb.Types_Fixtures, error) {
+	return f, nil
+}
+
+// workers is how many worker threads the Java peers of the tests have.
+const workers = 4
+
+// startClient starts a Java client that must not lose a worker thread.
+func startClient(t testing.TB, version string, c Client) *Peer {
+	t.Helper()
+	p := StartClient(t, version, c)
+	t.Cleanup(func() { keptThreads(t, p) })
+	return p
+}
+
+// startServer starts a Java server that must not lose a worker thread.
+func startServer(t testing.TB, version string, idleSeconds int) *Server {
+	t.Helper()
+	s := StartServer(t, version, idleSeconds, workers)
+	t.Cleanup(func() { keptThreads(t, s.Peer) })
+	return s
+}
+
+// keptThreads checks that a Java peer has all its threads, unless it was killed.
+func keptThreads(t testing.TB, p *Peer) {
+	t.Helper()
+	select {
+	case <-p.exited:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	defer cancel()
+	if n, err := p.Do(ctx, "threads"); err != nil || n != fmt.Sprint(workers) {
+		t.Errorf("%s worker threads at the end, %v; want %d", n, err, workers)
+	}
+}
+
+// kill ends a Java peer that has lost no thread.
+func kill(t testing.TB, p *Peer) {
+	t.Helper()
+	keptThreads(t, p)
+	p.Kill()
+}
 
 // goServer is a Go server that Java clients connect to.
 type goServer struct {
@@ -228,6 +283,7 @@ func await[T any](t testing.TB, c <-chan T, what string) (v T) {
 type recorder struct {
 	addr  string
 	conns atomic.Int32
+	chop  bool // hands on one byte at a time
 
 	mu       sync.Mutex
 	up, down []byte // of all connections, in the order in which it came
@@ -236,11 +292,16 @@ type recorder struct {
 // record starts a recorder in front of an address.
 func record(t testing.TB, to string) *recorder {
 	t.Helper()
+	return startRecorder(t, to, &recorder{})
+}
+
+func startRecorder(t testing.TB, to string, r *recorder) *recorder {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recorder{addr: l.Addr().String()}
+	r.addr = l.Addr().String()
 	var wg sync.WaitGroup
 	var all sync.Map
 	wg.Go(func() {
@@ -259,7 +320,15 @@ func record(t testing.TB, to string) *recorder {
 			all.Store(out, nil)
 			pipe := func(dst, src net.Conn, keep *[]byte) {
 				defer dst.Close()
-				io.Copy(io.MultiWriter(dst, writerFunc(func(b []byte) {
+				var w io.Writer = dst
+				if r.chop {
+					w = writerFunc(func(b []byte) {
+						for i := range b {
+							dst.Write(b[i : i+1]) //nolint:errcheck // then the next fails, too
+						}
+					})
+				}
+				io.Copy(io.MultiWriter(w, writerFunc(func(b []byte) {
 					r.mu.Lock()
 					*keep = append(*keep, b...)
 					r.mu.Unlock()
@@ -287,6 +356,52 @@ func (r *recorder) take() (up, down []byte) {
 	defer r.mu.Unlock()
 	up, down, r.up, r.down = r.up, r.down, nil, nil
 	return up, down
+}
+
+// frames splits what was recorded.
+func frames(t testing.TB, b []byte) (heads []native.Head, bodies []java.Body) {
+	t.Helper()
+	for len(b) > 0 {
+		if len(b) < 48 {
+			t.Fatalf("%d bytes at the end", len(b))
+		}
+		h, err := native.BRPC.Parse(b[:48])
+		if err != nil || len(b) < 48+h.Body {
+			t.Fatalf("%+v, %v", h, err)
+		}
+		body, err := java.ParseBody(b[48 : 48+h.Body])
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads, bodies = append(heads, h), append(bodies, body)
+		b = b[48+h.Body:]
+	}
+	return heads, bodies
+}
+
+// rawFrame is a frame that the test sends itself.
+func rawFrame(t testing.TB, typ native.FrameType, id int64, service, method string, args ...any) []byte {
+	t.Helper()
+	params, err := java.AppendArgs(nil, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := (&java.Body{Service: service, Method: method, Parameters: params}).Append(nil)
+	return append(native.BRPC.Append(nil, native.Head{Type: typ, CorrelationID: id, Body: len(b)}), b...)
+}
+
+// dialRaw opens a connection that the test speaks on itself.
+func dialRaw(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(long)); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func fields(s string) []string { return strings.Fields(s) }

@@ -1,6 +1,7 @@
 package javapeer
 
 import (
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/pushtunnel/pushtunnel/client"
 	pb "github.com/pushtunnel/pushtunnel/internal/javapeer/interoppb"
@@ -20,7 +22,7 @@ import (
 // A Java server and a Go client.
 func TestJavaServerGoClient(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
-		s := StartServer(t, version, 60, 4)
+		s := startServer(t, version, 60)
 		do := func(command string, args ...any) (string, error) { return s.Do(within(t, long), command, args...) }
 		want := func(want, command string, args ...any) {
 			t.Helper()
@@ -67,6 +69,10 @@ func TestJavaServerGoClient(t *testing.T) {
 			if r, err := native.Invoke(within(t, long), e, "interop.svc", "ADD", []any{int16(1), int32(2)}); err != nil || r != int64(3) {
 				t.Errorf("%v, %v", r, err)
 			}
+			// Java callers cannot call it.
+			if r, err := svc.Zero(within(t, long), &emptypb.Empty{}); err != nil || r.GetValue() != "zero" {
+				t.Errorf("a method without parameters: %v, %v", r, err)
+			}
 			if _, err := native.Invoke(within(t, time.Second), e, "interop.Svc", "add", []any{int64(1), int64(2)}); status.Code(err) != codes.DeadlineExceeded {
 				t.Errorf("%v", err)
 			}
@@ -103,6 +109,12 @@ func TestJavaServerGoClient(t *testing.T) {
 				want("same", "pushObject", "c1", name)
 			}
 			want("same", "pushHolder", "c1")
+			want("same", "pushFixtures", "c1")
+		})
+		t.Run("C3 collections and maps of every name", func(t *testing.T) {
+			namedCollections(t, func(v any) (any, error) {
+				return native.Invoke(within(t, long), e, "interop.Svc", "echoObject", []any{v})
+			})
 		})
 		t.Run("C4 values sent to Java and back", func(t *testing.T) {
 			for _, v := range values {
@@ -118,6 +130,50 @@ func TestJavaServerGoClient(t *testing.T) {
 			h := goHolder()
 			if back, err := svc.EchoHolder(within(t, long), h); err != nil || back.String() != h.String() {
 				t.Errorf("%v, %v", back, err)
+			}
+			f := goFixtures()
+			if back, err := svc.EchoFixtures(within(t, long), f); err != nil || back.String() != f.String() {
+				t.Errorf("%v\n%v\n%v", f, back, err)
+			}
+		})
+		t.Run("B12 all the bits of an id", func(t *testing.T) {
+			c := dialRaw(t, s.Addr)
+			ids := map[int64]bool{1 << 32: true, 1<<62 | 7: true, 1<<63 - 1: true, -5: true}
+			for id := range ids {
+				if _, err := c.Write(rawFrame(t, native.TypeRequest, id, "interop.Svc", "hi", "x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range len(ids) {
+				head := make([]byte, 48)
+				if _, err := io.ReadFull(c, head); err != nil {
+					t.Fatal(err)
+				}
+				h, err := native.BRPC.Parse(head)
+				if err != nil || h.Type != native.TypeResponse || !ids[h.CorrelationID] {
+					t.Errorf("%+v, %v", h, err)
+				}
+				delete(ids, h.CorrelationID)
+				if _, err := io.CopyN(io.Discard, c, int64(h.Body)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		t.Run("C7 an empty body", func(t *testing.T) {
+			c := dialRaw(t, s.Addr)
+			if _, err := c.Write(native.BRPC.Append(nil, native.Head{Type: native.TypeRequest, CorrelationID: 1})); err != nil {
+				t.Fatal(err)
+			}
+			// It is not answered, and what follows it is.
+			if _, err := c.Write(rawFrame(t, native.TypeRequest, 2, "interop.Svc", "hi", "x")); err != nil {
+				t.Fatal(err)
+			}
+			head := make([]byte, 48)
+			if _, err := io.ReadFull(c, head); err != nil {
+				t.Fatal(err)
+			}
+			if h, err := native.BRPC.Parse(head); err != nil || h.CorrelationID != 2 {
+				t.Errorf("%+v, %v", h, err)
 			}
 		})
 		t.Run("C6 a class that Go does not know", func(t *testing.T) { want("same", "pushObject", "c1", "child") })
@@ -143,7 +199,7 @@ func TestJavaServerGoClient(t *testing.T) {
 
 func TestJavaServerClosesIdleConnections(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
-		s := StartServer(t, version, 6, 4)
+		s := startServer(t, version, 6)
 		impl := &pushApi{label: "go"}
 		connected, stop := goClient(t, endpoint(s.Addr), "c1", impl)
 		await(t, connected, "session")
@@ -155,12 +211,18 @@ func TestJavaServerClosesIdleConnections(t *testing.T) {
 
 		// With keep-alive it stays.
 		gone := make(chan error, 10)
-		_, _ = goClient(t, endpoint(s.Addr, native.WithKeepAlive(2*time.Second)), "c2", &pushApi{},
+		stays, _ := goClient(t, endpoint(s.Addr, native.WithKeepAlive(2*time.Second)), "c2", &pushApi{},
 			client.WithHooks(client.Hooks{Disconnected: func(_ tunnel.Peer, err error) { gone <- err }}))
+		await(t, stays, "session")
+		// Another one without, which comes later, is closed twice meanwhile.
+		connected, _ = goClient(t, endpoint(s.Addr), "c3", &pushApi{})
+		for range 3 {
+			await(t, connected, "session")
+		}
 		select {
 		case err := <-gone:
 			t.Errorf("B9: it was closed in spite of keep-alive: %v", err)
-		case <-time.After(10 * time.Second):
+		default:
 		}
 		if got, err := s.Do(within(t, long), "pushHi", "c2", "x"); err != nil || got != "hi x" {
 			t.Errorf("B9: %q, %v", got, err)
@@ -173,7 +235,7 @@ func TestJavaServerClosesIdleConnections(t *testing.T) {
 
 func TestJavaServerTakesTurns(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
-		s := StartServer(t, version, 60, 4)
+		s := startServer(t, version, 60)
 		for _, label := range []string{"a", "b", "c"} {
 			connected, _ := goClient(t, endpoint(s.Addr, native.WithRegistration(native.OneWay, 0)), "c1", &pushApi{label: label})
 			await(t, connected, "session")
@@ -205,9 +267,9 @@ func TestJavaServerTakesTurns(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		// Java and Java.
-		s := StartServer(t, version, 60, 4)
+		s := startServer(t, version, 60)
 		r := record(t, s.Addr)
-		p := StartClient(t, version, Client{Addr: r.addr, Name: "c1", Conns: 1})
+		p := startClient(t, version, Client{Addr: r.addr, Name: "c1", Conns: 1})
 		if _, err := p.Do(within(t, long), "hi", "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +289,7 @@ func TestSameBytes(t *testing.T) {
 		}
 		goRegistered, _ := r.take()
 		sameFrames(t, "what a Go client sends first", goRegistered, registered)
-		p.Kill()
+		kill(t, p)
 		for ctx := within(t, long); ; {
 			got, err := s.Do(ctx, "map")
 			if err != nil {
@@ -247,7 +309,7 @@ func TestSameBytes(t *testing.T) {
 		// A Java client at a Go server.
 		g := startGoServer(t)
 		r = record(t, g.addr)
-		p = StartClient(t, version, Client{Addr: r.addr, Name: "c1", Conns: 1})
+		p = startClient(t, version, Client{Addr: r.addr, Name: "c1", Conns: 1})
 		if _, err := p.Do(within(t, long), "hi", "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -286,9 +348,9 @@ func sameFrames(t *testing.T, what string, got, want []byte) {
 // Java and Java, so that the tests above are known to test something.
 func TestJavaServerJavaClient(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
-		s := StartServer(t, version, 60, 4)
+		s := startServer(t, version, 60)
 		r := record(t, s.Addr)
-		p := StartClient(t, version, Client{Addr: r.addr, Name: "c1"})
+		p := startClient(t, version, Client{Addr: r.addr, Name: "c1"})
 		if got, err := p.Do(within(t, long), "hi", "x"); err != nil || got != "hi x" {
 			t.Fatal(got, err)
 		}

@@ -148,7 +148,11 @@ func scalar(id protowire.Number, wire protowire.Type, b []byte) (v any, n int, e
 	case IDBytes:
 		return append([]byte{}, text...), n, nil
 	case IDBigDecimal:
-		return BigDecimal(DecodeString(text)), n, nil
+		d := BigDecimal(DecodeString(text))
+		if !d.Valid() {
+			return nil, 0, errorf("%q is no BigDecimal", string(d))
+		}
+		return d, n, nil
 	case IDBigInteger:
 		if len(text) > maxBigInteger {
 			return nil, 0, errorf("a BigInteger of %d bytes, above the limit of %d", len(text), maxBigInteger)
@@ -291,6 +295,9 @@ func (d *decoder) array(b []byte) (any, error) {
 		v, err := d.value(b)
 		if err != nil {
 			return nil, err
+		}
+		if !Holds(h.Component, h.Dims, v) {
+			return nil, errorf("an array of %s, %d dimensions, with a %T in it", h.Component, h.Dims, v)
 		}
 		a.Elems = append(a.Elems, v)
 	}

@@ -53,6 +53,9 @@ func fixLength(b []byte, start int) []byte {
 
 // value appends a value.
 func (e *encoder) value(b []byte, v any) ([]byte, error) {
+	if err := check(v); err != nil {
+		return nil, err
+	}
 	if out, ok := appendScalar(b, v); ok {
 		return out, nil
 	}
@@ -85,6 +88,25 @@ func (e *encoder) value(b []byte, v any) ([]byte, error) {
 		return appendFields(named(b, IDThrowable, v.Class), v.Fields)
 	}
 	return nil, unsuitable(v)
+}
+
+// check returns an error for a scalar that Java cannot read.
+func check(v any) error {
+	switch v := v.(type) {
+	case BigDecimal:
+		if !v.Valid() {
+			return errorf("%q is no BigDecimal", string(v))
+		}
+	case Enum:
+		if v.Ordinal < 0 {
+			return errorf("a constant of %s at %d: ordinals begin at 0", v.Class, v.Ordinal)
+		}
+	case Class:
+		if v.Dims < 0 || v.Dims > 255 {
+			return errorf("a Class with %d Dims", v.Dims)
+		}
+	}
+	return nil
 }
 
 func unsuitable(v any) error {
@@ -176,28 +198,16 @@ func (e *encoder) array(b []byte, v Array) ([]byte, error) {
 	case h.Len < len(v.Elems):
 		return nil, errorf("an Array with more Elems than its Len")
 	}
+	for i, elem := range v.Elems {
+		if elem != nil && !Holds(h.Component, h.Dims, elem) {
+			return nil, errorf("element %d: a %T is no element of %s%s, and a Java peer could not read the call", i, elem, h.Component, strings.Repeat("[]", h.Dims))
+		}
+	}
 	return e.elements(AppendArrayHeader(b, h), v.Elems)
 }
 
 func (e *encoder) list(b []byte, v List) ([]byte, error) {
-	class := v.Class
-	switch {
-	case class == "":
-		class = "ArrayList"
-	case strings.HasPrefix(class, wrapperPrefix):
-		// Java 16 and later cannot read those.
-		if class = "ArrayList"; strings.HasSuffix(v.Class, "Set") || strings.HasSuffix(v.Class, "SetFromMap") {
-			class = "HashSet"
-		}
-	}
-	return e.elements(named(b, IDCollection, class), v.Elems)
-}
-
-func mapClass(class string) string {
-	if class == "" || strings.HasPrefix(class, wrapperPrefix) {
-		return "HashMap"
-	}
-	return class
+	return e.elements(named(b, IDCollection, listClass(v.Class)), v.Elems)
 }
 
 // elements appends the elements of an array or collection that are not null.

@@ -55,11 +55,43 @@ func TestRejects(t *testing.T) {
 		{"copies beyond measure", "e00100 3000 08ffffffff0f 1202 2801", "more elements than the limit"},
 		{"a wrapper that is none", "e00101 1000", "does not begin with 0"},
 		{"an unknown wrapper", "e00100 ba0f00", "unknown type"},
+		{"a String in an int[]", "7a03696e74 1801 1001 0a03 4a0178", "with a string in it"},
+		{"a long in an int[]", "7a03696e74 1801 1001 0a02 3001", "with a int64 in it"},
+		{"an int in a byte[][]", "7a0462797465 1801 1002 0a02 2801", "with a int32 in it"},
+		{"a short in an Integer[]", "7a11" + hex.EncodeToString([]byte("java.lang.Integer")) + "1801 1001 0a02 2001", "with a int16 in it"},
+		{"an element that is a group", "7a10" + object + "1801 1001 0b 2801 0c", "no element"},
+		{"an element of a collection that is a group", "ca0109 41727261794c697374 0b 2801 0c", "wire type 3"},
+		{"a BigDecimal of letters", "6203 616263", "no BigDecimal"},
+		{"an array of half an element", "7a03696e74 1801 1001 0a05 2801", "element"},
 		{"an entry with a third field", "d20107 486173684d6170 0a04 1a022801", "field 3 in an entry"},
 	} {
 		v, err := Parse(unhex(t, c.value), Limits{})
 		if err == nil || !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v, %v; want an error with %q", c.what, v, err, c.err)
+		}
+	}
+}
+
+func TestBodiesThatJavaRejects(t *testing.T) {
+	for _, c := range []struct{ what, body, err string }{
+		{"tag 0", "0000", "bad tag"},
+		{"half a name", "0a05 6162", "no string"},
+		{"a result that is a group", "23 0801 24", "no string"},
+		{"a result that is a number", "2001", "no string"},
+		{"a group that does not end", "3b 0801", "field 7"},
+		{"half a tag", "80", "bad tag"},
+	} {
+		if b, err := ParseBody(unhex(t, c.body)); err == nil || !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %+v, %v; want an error with %q", c.what, b, err, c.err)
+		}
+	}
+	// No vector can be cut short and be a body still, except between two fields.
+	for _, v := range vectors(t) {
+		if !strings.HasPrefix(v.name, "body.") || len(v.data) == 0 {
+			continue
+		}
+		if _, err := ParseBody(v.data[:len(v.data)-1]); err == nil {
+			t.Errorf("%s is read without its last byte", v.name)
 		}
 	}
 }
@@ -123,6 +155,13 @@ func TestRefusesWhatWouldBeSilentInJava(t *testing.T) {
 		{(*big.Int)(nil), "no Java form"},
 		{List{Elems: []any{1}}, "element 0"},
 		{map[string]any{"k": 1}, "value 0"},
+		{Array{Component: "int", Dims: 1, Elems: []any{int64(1)}}, "no element of int[]"},
+		{Array{Component: "int", Dims: 2, Elems: []any{int32(1)}}, "no element of int[][]"},
+		{Array{Component: "java.lang.String", Dims: 2, Elems: []any{[]byte{1}}}, "no element of"},
+		{BigDecimal("one"), "no BigDecimal"},
+		{BigDecimal("1E99999999999"), "no BigDecimal"},
+		{Enum{Class: "E", Ordinal: -1}, "begin at 0"},
+		{Class{Name: "int", Dims: -1}, "-1 Dims"},
 		{POJO{Fields: []Field{{1, protowire.VarintType, []byte{0x80}}}}, "not of its type"},
 	} {
 		if _, err := Append(nil, c.v); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -134,6 +173,44 @@ func TestRefusesWhatWouldBeSilentInJava(t *testing.T) {
 	}
 	if _, err := AppendArgs(nil, []any{"a", nil}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Arrays hold what Array.set lets in.
+func TestWhatArraysHold(t *testing.T) {
+	for _, c := range []struct {
+		component string
+		dims      int
+		v         any
+	}{
+		{"int", 1, int8(1)}, {"int", 1, Char(1)}, {"short", 1, int8(1)}, {"double", 1, int64(1)}, {"long", 1, int32(1)},
+		{"java.lang.Number", 1, int64(1)}, {"java.lang.Object", 1, []byte{1}}, {"java.lang.Object", 2, Array{Component: "int", Dims: 2}},
+		{"byte", 2, []byte{}}, {"a.B", 1, POJO{Class: "a.C"}}, {"java.lang.Long", 1, int64(1)},
+	} {
+		if !Holds(c.component, c.dims, c.v) {
+			t.Errorf("%s, %d dimensions, does not hold %#v", c.component, c.dims, c.v)
+		}
+	}
+	for _, v := range []any{int8(1), int16(1), int32(1), true} {
+		if Holds("char", 1, v) {
+			t.Errorf("a char[] holds %#v", v)
+		}
+	}
+	if Holds("short", 1, Char(1)) || Holds("boolean", 1, int8(1)) || Holds("float", 1, float64(1)) {
+		t.Error("it widens too far")
+	}
+}
+
+func TestBigDecimals(t *testing.T) {
+	for _, d := range []BigDecimal{"0", "1.50", "-1E+5", "+.5", "5.", "1e-2147483648"} {
+		if !d.Valid() {
+			t.Errorf("%s is refused", d)
+		}
+	}
+	for _, d := range []BigDecimal{"", ".", "-", "1E", "--1", "1 ", "0x1", "1.2.3", "NaN", "1e2147483648"} {
+		if d.Valid() {
+			t.Errorf("%q is taken", d)
+		}
 	}
 }
 

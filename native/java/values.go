@@ -39,7 +39,9 @@ type Array struct {
 // List is a collection of any kind.
 type List struct {
 	// Class is the simple name of a class of java.util, such as "HashSet", or the
-	// full name of another. Empty means "ArrayList".
+	// full name of another. Empty means "ArrayList". A simple name that Java writes
+	// and cannot read, such as "ListN" of List.of, is written as "ArrayList" or
+	// "HashSet".
 	Class string
 	Elems []any // without nulls
 }

@@ -147,9 +147,13 @@ var meanings = map[string]any{
 }
 
 // rewritten are the values that are not written as they were read: the wrappers
-// of java.util.Collections, which a recent Java cannot read.
+// of java.util.Collections, which a recent Java cannot read, and the collections
+// whose names no Java can.
 var rewritten = map[string]any{
 	"dyn.unmodifiableList": List{"ArrayList", strs("a")},
+	"dyn.List_of1":         List{"ArrayList", strs("a")},
+	"dyn.List_of3":         List{"ArrayList", strs("a", "b", "c")},
+	"dyn.Map_of":           cfmap("HashMap", "k", "v"),
 	"dyn.emptySet":         List{"HashSet", nil},
 	"dyn.synchronizedList": List{"ArrayList", strs("a")},
 	"dyn.nCopies":          List{"ArrayList", strs("a", "a")},

@@ -792,6 +792,95 @@ func (*Number_LongValue) isNumber_Kind() {}
 
 func (*Number_DoubleValue) isNumber_Kind() {}
 
+// Entries has the bytes of a map, with any keys.
+type Entries struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entries_Entry       `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entries) Reset() {
+	*x = Entries{}
+	mi := &file_interop_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entries) ProtoMessage() {}
+
+func (x *Entries) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entries.ProtoReflect.Descriptor instead.
+func (*Entries) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Entries) GetEntries() []*Entries_Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type Counts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Values        map[string]int32       `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counts) Reset() {
+	*x = Counts{}
+	mi := &file_interop_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counts) ProtoMessage() {}
+
+func (x *Counts) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counts.ProtoReflect.Descriptor instead.
+func (*Counts) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Counts) GetValues() map[string]int32 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 type Strings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
@@ -801,7 +890,7 @@ type Strings struct {
 
 func (x *Strings) Reset() {
 	*x = Strings{}
-	mi := &file_interop_proto_msgTypes[11]
+	mi := &file_interop_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +902,7 @@ func (x *Strings) String() string {
 func (*Strings) ProtoMessage() {}
 
 func (x *Strings) ProtoReflect() protoreflect.Message {
-	mi := &file_interop_proto_msgTypes[11]
+	mi := &file_interop_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +915,7 @@ func (x *Strings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Strings.ProtoReflect.Descriptor instead.
 func (*Strings) Descriptor() ([]byte, []int) {
-	return file_interop_proto_rawDescGZIP(), []int{11}
+	return file_interop_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Strings) GetValues() []string {
@@ -866,7 +955,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_interop_proto_msgTypes[12]
+	mi := &file_interop_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +967,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_interop_proto_msgTypes[12]
+	mi := &file_interop_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +980,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_interop_proto_rawDescGZIP(), []int{12}
+	return file_interop_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Holder) GetShape() *Shape {
@@ -1058,7 +1147,7 @@ type Types_Base struct {
 
 func (x *Types_Base) Reset() {
 	*x = Types_Base{}
-	mi := &file_interop_proto_msgTypes[14]
+	mi := &file_interop_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1159,7 @@ func (x *Types_Base) String() string {
 func (*Types_Base) ProtoMessage() {}
 
 func (x *Types_Base) ProtoReflect() protoreflect.Message {
-	mi := &file_interop_proto_msgTypes[14]
+	mi := &file_interop_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,6 +1189,491 @@ func (x *Types_Base) GetName() string {
 	return ""
 }
 
+type Types_Child struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Big           int64                  `protobuf:"varint,3,opt,name=big,proto3" json:"big,omitempty"`
+	Flag          *bool                  `protobuf:"varint,4,opt,name=flag,proto3,oneof" json:"flag,omitempty"`
+	Prim          bool                   `protobuf:"varint,5,opt,name=prim,proto3" json:"prim,omitempty"`
+	D             float64                `protobuf:"fixed64,6,opt,name=d,proto3" json:"d,omitempty"`
+	Nested        *Types_Base            `protobuf:"bytes,7,opt,name=nested,proto3" json:"nested,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Types_Child) Reset() {
+	*x = Types_Child{}
+	mi := &file_interop_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Types_Child) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Types_Child) ProtoMessage() {}
+
+func (x *Types_Child) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Types_Child.ProtoReflect.Descriptor instead.
+func (*Types_Child) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{8, 1}
+}
+
+func (x *Types_Child) GetId() int32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Types_Child) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Types_Child) GetBig() int64 {
+	if x != nil {
+		return x.Big
+	}
+	return 0
+}
+
+func (x *Types_Child) GetFlag() bool {
+	if x != nil && x.Flag != nil {
+		return *x.Flag
+	}
+	return false
+}
+
+func (x *Types_Child) GetPrim() bool {
+	if x != nil {
+		return x.Prim
+	}
+	return false
+}
+
+func (x *Types_Child) GetD() float64 {
+	if x != nil {
+		return x.D
+	}
+	return 0
+}
+
+func (x *Types_Child) GetNested() *Types_Base {
+	if x != nil {
+		return x.Nested
+	}
+	return nil
+}
+
+// Shadow has a name of its own, with the number of the inherited one.
+type Types_Shadow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Z             int32                  `protobuf:"varint,3,opt,name=z,proto3" json:"z,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Types_Shadow) Reset() {
+	*x = Types_Shadow{}
+	mi := &file_interop_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Types_Shadow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Types_Shadow) ProtoMessage() {}
+
+func (x *Types_Shadow) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Types_Shadow.ProtoReflect.Descriptor instead.
+func (*Types_Shadow) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{8, 2}
+}
+
+func (x *Types_Shadow) GetId() int32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Types_Shadow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Types_Shadow) GetZ() int32 {
+	if x != nil {
+		return x.Z
+	}
+	return 0
+}
+
+type Types_Tagged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Two           int32                  `protobuf:"varint,1,opt,name=two,proto3" json:"two,omitempty"`
+	One           int32                  `protobuf:"varint,2,opt,name=one,proto3" json:"one,omitempty"`
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Types_Tagged) Reset() {
+	*x = Types_Tagged{}
+	mi := &file_interop_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Types_Tagged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Types_Tagged) ProtoMessage() {}
+
+func (x *Types_Tagged) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Types_Tagged.ProtoReflect.Descriptor instead.
+func (*Types_Tagged) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{8, 3}
+}
+
+func (x *Types_Tagged) GetTwo() int32 {
+	if x != nil {
+		return x.Two
+	}
+	return 0
+}
+
+func (x *Types_Tagged) GetOne() int32 {
+	if x != nil {
+		return x.One
+	}
+	return 0
+}
+
+func (x *Types_Tagged) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type Types_Bounded struct {
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	N             *Number                  `protobuf:"bytes,1,opt,name=n,proto3" json:"n,omitempty"`
+	List          []*v1.Value              `protobuf:"bytes,2,rep,name=list,proto3" json:"list,omitempty"`
+	Chars         *v1.Value                `protobuf:"bytes,3,opt,name=chars,proto3" json:"chars,omitempty"`
+	Serializable  *v1.Value                `protobuf:"bytes,4,opt,name=serializable,proto3" json:"serializable,omitempty"`
+	Comparable    *v1.Value                `protobuf:"bytes,5,opt,name=comparable,proto3" json:"comparable,omitempty"`
+	Throwable     *v1.Value                `protobuf:"bytes,6,opt,name=throwable,proto3" json:"throwable,omitempty"`
+	Any           *v1.Value                `protobuf:"bytes,7,opt,name=any,proto3" json:"any,omitempty"`
+	Colors        map[int32]*Types_Base    `protobuf:"bytes,8,rep,name=colors,proto3" json:"colors,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by ordinal
+	Raw           *Entries                 `protobuf:"bytes,9,opt,name=raw,proto3" json:"raw,omitempty"`                                                                                  // its keys are of any type, which a map here cannot have
+	Lists         map[int32]*Strings       `protobuf:"bytes,10,rep,name=lists,proto3" json:"lists,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Longs         []int64                  `protobuf:"varint,11,rep,packed,name=longs,proto3" json:"longs,omitempty"`
+	Shapes        []*Shape                 `protobuf:"bytes,12,rep,name=shapes,proto3" json:"shapes,omitempty"`
+	Set           []Types_Color            `protobuf:"varint,13,rep,packed,name=set,proto3,enum=interop.v1.Types_Color" json:"set,omitempty"`
+	Map           map[int32]int32          `protobuf:"bytes,14,rep,name=map,proto3" json:"map,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by ordinal
+	Maps          map[string]*Counts       `protobuf:"bytes,15,rep,name=maps,proto3" json:"maps,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Wild          []*v1.Value              `protobuf:"bytes,16,rep,name=wild,proto3" json:"wild,omitempty"`
+	Iterable      *v1.Value                `protobuf:"bytes,17,opt,name=iterable,proto3" json:"iterable,omitempty"`
+	Bytes         [][]byte                 `protobuf:"bytes,18,rep,name=bytes,proto3" json:"bytes,omitempty"`
+	Dates         []*timestamppb.Timestamp `protobuf:"bytes,19,rep,name=dates,proto3" json:"dates,omitempty"`
+	Nothing       *int32                   `protobuf:"varint,20,opt,name=nothing,proto3,oneof" json:"nothing,omitempty"`
+	No            bool                     `protobuf:"varint,21,opt,name=no,proto3" json:"no,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Types_Bounded) Reset() {
+	*x = Types_Bounded{}
+	mi := &file_interop_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Types_Bounded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Types_Bounded) ProtoMessage() {}
+
+func (x *Types_Bounded) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Types_Bounded.ProtoReflect.Descriptor instead.
+func (*Types_Bounded) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{8, 4}
+}
+
+func (x *Types_Bounded) GetN() *Number {
+	if x != nil {
+		return x.N
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetList() []*v1.Value {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetChars() *v1.Value {
+	if x != nil {
+		return x.Chars
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetSerializable() *v1.Value {
+	if x != nil {
+		return x.Serializable
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetComparable() *v1.Value {
+	if x != nil {
+		return x.Comparable
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetThrowable() *v1.Value {
+	if x != nil {
+		return x.Throwable
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetAny() *v1.Value {
+	if x != nil {
+		return x.Any
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetColors() map[int32]*Types_Base {
+	if x != nil {
+		return x.Colors
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetRaw() *Entries {
+	if x != nil {
+		return x.Raw
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetLists() map[int32]*Strings {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetLongs() []int64 {
+	if x != nil {
+		return x.Longs
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetShapes() []*Shape {
+	if x != nil {
+		return x.Shapes
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetSet() []Types_Color {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetMap() map[int32]int32 {
+	if x != nil {
+		return x.Map
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetMaps() map[string]*Counts {
+	if x != nil {
+		return x.Maps
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetWild() []*v1.Value {
+	if x != nil {
+		return x.Wild
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetIterable() *v1.Value {
+	if x != nil {
+		return x.Iterable
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetBytes() [][]byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetDates() []*timestamppb.Timestamp {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+func (x *Types_Bounded) GetNothing() int32 {
+	if x != nil && x.Nothing != nil {
+		return *x.Nothing
+	}
+	return 0
+}
+
+func (x *Types_Bounded) GetNo() bool {
+	if x != nil {
+		return x.No
+	}
+	return false
+}
+
+type Types_Fixtures struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Child         *Types_Child           `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"`
+	Shadow        *Types_Shadow          `protobuf:"bytes,2,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	Tagged        *Types_Tagged          `protobuf:"bytes,3,opt,name=tagged,proto3" json:"tagged,omitempty"`
+	Bounded       *Types_Bounded         `protobuf:"bytes,4,opt,name=bounded,proto3" json:"bounded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Types_Fixtures) Reset() {
+	*x = Types_Fixtures{}
+	mi := &file_interop_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Types_Fixtures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Types_Fixtures) ProtoMessage() {}
+
+func (x *Types_Fixtures) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Types_Fixtures.ProtoReflect.Descriptor instead.
+func (*Types_Fixtures) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{8, 5}
+}
+
+func (x *Types_Fixtures) GetChild() *Types_Child {
+	if x != nil {
+		return x.Child
+	}
+	return nil
+}
+
+func (x *Types_Fixtures) GetShadow() *Types_Shadow {
+	if x != nil {
+		return x.Shadow
+	}
+	return nil
+}
+
+func (x *Types_Fixtures) GetTagged() *Types_Tagged {
+	if x != nil {
+		return x.Tagged
+	}
+	return nil
+}
+
+func (x *Types_Fixtures) GetBounded() *Types_Bounded {
+	if x != nil {
+		return x.Bounded
+	}
+	return nil
+}
+
 type Types_Circle struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	A             int32                  `protobuf:"varint,1,opt,name=a,proto3" json:"a,omitempty"`
@@ -1110,7 +1684,7 @@ type Types_Circle struct {
 
 func (x *Types_Circle) Reset() {
 	*x = Types_Circle{}
-	mi := &file_interop_proto_msgTypes[15]
+	mi := &file_interop_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1696,7 @@ func (x *Types_Circle) String() string {
 func (*Types_Circle) ProtoMessage() {}
 
 func (x *Types_Circle) ProtoReflect() protoreflect.Message {
-	mi := &file_interop_proto_msgTypes[15]
+	mi := &file_interop_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1709,7 @@ func (x *Types_Circle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Types_Circle.ProtoReflect.Descriptor instead.
 func (*Types_Circle) Descriptor() ([]byte, []int) {
-	return file_interop_proto_rawDescGZIP(), []int{8, 1}
+	return file_interop_proto_rawDescGZIP(), []int{8, 6}
 }
 
 func (x *Types_Circle) GetA() int32 {
@@ -1162,7 +1736,7 @@ type Types_Square struct {
 
 func (x *Types_Square) Reset() {
 	*x = Types_Square{}
-	mi := &file_interop_proto_msgTypes[16]
+	mi := &file_interop_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1748,7 @@ func (x *Types_Square) String() string {
 func (*Types_Square) ProtoMessage() {}
 
 func (x *Types_Square) ProtoReflect() protoreflect.Message {
-	mi := &file_interop_proto_msgTypes[16]
+	mi := &file_interop_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1761,7 @@ func (x *Types_Square) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Types_Square.ProtoReflect.Descriptor instead.
 func (*Types_Square) Descriptor() ([]byte, []int) {
-	return file_interop_proto_rawDescGZIP(), []int{8, 2}
+	return file_interop_proto_rawDescGZIP(), []int{8, 7}
 }
 
 func (x *Types_Square) GetA() int32 {
@@ -1202,6 +1776,58 @@ func (x *Types_Square) GetSide() int32 {
 		return x.Side
 	}
 	return 0
+}
+
+type Entries_Entry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *v1.Value              `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         *v1.Value              `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entries_Entry) Reset() {
+	*x = Entries_Entry{}
+	mi := &file_interop_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entries_Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entries_Entry) ProtoMessage() {}
+
+func (x *Entries_Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_interop_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entries_Entry.ProtoReflect.Descriptor instead.
+func (*Entries_Entry) Descriptor() ([]byte, []int) {
+	return file_interop_proto_rawDescGZIP(), []int{11, 0}
+}
+
+func (x *Entries_Entry) GetKey() *v1.Value {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Entries_Entry) GetValue() *v1.Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
 }
 
 var File_interop_proto protoreflect.FileDescriptor
@@ -1249,11 +1875,74 @@ const file_interop_proto_rawDesc = "" +
 	"\x04base\x18\x12 \x01(\v2\x16.interop.v1.Types.BaseR\x04base\x1a6\n" +
 	"\bMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xff\x01\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xa2\x10\n" +
 	"\x05Types\x1a*\n" +
 	"\x04Base\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x1a.\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x1a\xb1\x01\n" +
+	"\x05Child\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03big\x18\x03 \x01(\x03R\x03big\x12\x17\n" +
+	"\x04flag\x18\x04 \x01(\bH\x00R\x04flag\x88\x01\x01\x12\x12\n" +
+	"\x04prim\x18\x05 \x01(\bR\x04prim\x12\f\n" +
+	"\x01d\x18\x06 \x01(\x01R\x01d\x12.\n" +
+	"\x06nested\x18\a \x01(\v2\x16.interop.v1.Types.BaseR\x06nestedB\a\n" +
+	"\x05_flag\x1a:\n" +
+	"\x06Shadow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\f\n" +
+	"\x01z\x18\x03 \x01(\x05R\x01z\x1aY\n" +
+	"\x06Tagged\x12\x19\n" +
+	"\x03two\x18\x01 \x01(\x05B\a\xba\xa8\x19\x03 \xc8\x01R\x03two\x12\x18\n" +
+	"\x03one\x18\x02 \x01(\x05B\x06\xba\xa8\x19\x02 \x03R\x03one\x12\x1a\n" +
+	"\x04text\x18\x03 \x01(\tB\x06\xba\xa8\x19\x02 \x01R\x04text\x1a\x80\n" +
+	"\n" +
+	"\aBounded\x12 \n" +
+	"\x01n\x18\x01 \x01(\v2\x12.interop.v1.NumberR\x01n\x12-\n" +
+	"\x04list\x18\x02 \x03(\v2\x19.pushtunnel.java.v1.ValueR\x04list\x12/\n" +
+	"\x05chars\x18\x03 \x01(\v2\x19.pushtunnel.java.v1.ValueR\x05chars\x12=\n" +
+	"\fserializable\x18\x04 \x01(\v2\x19.pushtunnel.java.v1.ValueR\fserializable\x129\n" +
+	"\n" +
+	"comparable\x18\x05 \x01(\v2\x19.pushtunnel.java.v1.ValueR\n" +
+	"comparable\x127\n" +
+	"\tthrowable\x18\x06 \x01(\v2\x19.pushtunnel.java.v1.ValueR\tthrowable\x12+\n" +
+	"\x03any\x18\a \x01(\v2\x19.pushtunnel.java.v1.ValueR\x03any\x12=\n" +
+	"\x06colors\x18\b \x03(\v2%.interop.v1.Types.Bounded.ColorsEntryR\x06colors\x12%\n" +
+	"\x03raw\x18\t \x01(\v2\x13.interop.v1.EntriesR\x03raw\x12:\n" +
+	"\x05lists\x18\n" +
+	" \x03(\v2$.interop.v1.Types.Bounded.ListsEntryR\x05lists\x12\x1c\n" +
+	"\x05longs\x18\v \x03(\x03B\x06\xba\xa8\x19\x02\x10\x01R\x05longs\x12)\n" +
+	"\x06shapes\x18\f \x03(\v2\x11.interop.v1.ShapeR\x06shapes\x12)\n" +
+	"\x03set\x18\r \x03(\x0e2\x17.interop.v1.Types.ColorR\x03set\x124\n" +
+	"\x03map\x18\x0e \x03(\v2\".interop.v1.Types.Bounded.MapEntryR\x03map\x127\n" +
+	"\x04maps\x18\x0f \x03(\v2#.interop.v1.Types.Bounded.MapsEntryR\x04maps\x12-\n" +
+	"\x04wild\x18\x10 \x03(\v2\x19.pushtunnel.java.v1.ValueR\x04wild\x125\n" +
+	"\biterable\x18\x11 \x01(\v2\x19.pushtunnel.java.v1.ValueR\biterable\x12\x14\n" +
+	"\x05bytes\x18\x12 \x03(\fR\x05bytes\x120\n" +
+	"\x05dates\x18\x13 \x03(\v2\x1a.google.protobuf.TimestampR\x05dates\x12\x1d\n" +
+	"\anothing\x18\x14 \x01(\x05H\x00R\anothing\x88\x01\x01\x12\x0e\n" +
+	"\x02no\x18\x15 \x01(\bR\x02no\x1aQ\n" +
+	"\vColorsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.interop.v1.Types.BaseR\x05value:\x028\x01\x1aM\n" +
+	"\n" +
+	"ListsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.interop.v1.StringsR\x05value:\x028\x01\x1a6\n" +
+	"\bMapEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\x1aK\n" +
+	"\tMapsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12(\n" +
+	"\x05value\x18\x02 \x01(\v2\x12.interop.v1.CountsR\x05value:\x028\x01B\n" +
+	"\n" +
+	"\b_nothing\x1a\xd2\x01\n" +
+	"\bFixtures\x12-\n" +
+	"\x05child\x18\x01 \x01(\v2\x17.interop.v1.Types.ChildR\x05child\x120\n" +
+	"\x06shadow\x18\x02 \x01(\v2\x18.interop.v1.Types.ShadowR\x06shadow\x120\n" +
+	"\x06tagged\x18\x03 \x01(\v2\x18.interop.v1.Types.TaggedR\x06tagged\x123\n" +
+	"\abounded\x18\x04 \x01(\v2\x19.interop.v1.Types.BoundedR\abounded\x1a.\n" +
 	"\x06Circle\x12\f\n" +
 	"\x01a\x18\x01 \x01(\x05R\x01a\x12\x16\n" +
 	"\x06radius\x18\x02 \x01(\x05R\x06radius\x1a*\n" +
@@ -1275,7 +1964,17 @@ const file_interop_proto_rawDesc = "" +
 	"\n" +
 	"long_value\x18\x02 \x01(\x03H\x00R\tlongValue\x12#\n" +
 	"\fdouble_value\x18\x03 \x01(\x01H\x00R\vdoubleValue:\x06\xba\xa8\x19\x02\x10\x02B\x06\n" +
-	"\x04kind\")\n" +
+	"\x04kind\"\xa5\x01\n" +
+	"\aEntries\x123\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.interop.v1.Entries.EntryR\aentries\x1ae\n" +
+	"\x05Entry\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.pushtunnel.java.v1.ValueR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.pushtunnel.java.v1.ValueR\x05value\"\x83\x01\n" +
+	"\x06Counts\x126\n" +
+	"\x06values\x18\x01 \x03(\v2\x1e.interop.v1.Counts.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01:\x06\xba\xa8\x19\x02\x10\x01\")\n" +
 	"\aStrings\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\tR\x06values:\x06\xba\xa8\x19\x02\x10\x01\"\x9d\b\n" +
 	"\x06Holder\x12'\n" +
@@ -1312,7 +2011,7 @@ const file_interop_proto_rawDesc = "" +
 	"\n" +
 	"\b_decimalB\n" +
 	"\n" +
-	"\b_integer2\xe5\x04\n" +
+	"\b_integer2\xf3\x05\n" +
 	"\x03Svc\x12;\n" +
 	"\x02Hi\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12=\n" +
 	"\x04Boom\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x128\n" +
@@ -1323,9 +2022,11 @@ const file_interop_proto_rawDesc = "" +
 	"\n" +
 	"EchoObject\x12\x19.interop.v1.ObjectRequest\x1a\x18.interop.v1.ObjectResult\x12<\n" +
 	"\n" +
-	"EchoHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12?\n" +
+	"EchoHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12N\n" +
+	"\fEchoFixtures\x12\x1a.interop.v1.Types.Fixtures\x1a\x1a.interop.v1.Types.Fixtures\"\x06\xba\xa8\x19\x02\x10\x01\x12<\n" +
+	"\x04Zero\x12\x16.google.protobuf.Empty\x1a\x1c.google.protobuf.StringValue\x12?\n" +
 	"\x05Types\x12\x18.interop.v1.TypesRequest\x1a\x1c.google.protobuf.StringValue\x12@\n" +
-	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue2\xfe\x04\n" +
+	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue2\xce\x05\n" +
 	"\aPushApi\x12?\n" +
 	"\x06PushHi\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12A\n" +
 	"\bPushBoom\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValue\x12<\n" +
@@ -1337,7 +2038,8 @@ const file_interop_proto_rawDesc = "" +
 	"\n" +
 	"PushObject\x12\x19.interop.v1.ObjectRequest\x1a\x18.interop.v1.ObjectResult\x12<\n" +
 	"\n" +
-	"PushHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12@\n" +
+	"PushHolder\x12\x12.interop.v1.Holder\x1a\x12.interop.v1.Holder\"\x06\xba\xa8\x19\x02\x10\x01\x12N\n" +
+	"\fPushFixtures\x12\x1a.interop.v1.Types.Fixtures\x1a\x1a.interop.v1.Types.Fixtures\"\x06\xba\xa8\x19\x02\x10\x01\x12@\n" +
 	"\aMissing\x12\x17.interop.v1.TextRequest\x1a\x1c.google.protobuf.StringValueBG\n" +
 	"\ainteropZ<github.com/pushtunnel/pushtunnel/internal/javapeer/interoppbb\x06proto3"
 
@@ -1354,7 +2056,7 @@ func file_interop_proto_rawDescGZIP() []byte {
 }
 
 var file_interop_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_interop_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_interop_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_interop_proto_goTypes = []any{
 	(Types_Color)(0),               // 0: interop.v1.Types.Color
 	(*TextRequest)(nil),            // 1: interop.v1.TextRequest
@@ -1368,87 +2070,135 @@ var file_interop_proto_goTypes = []any{
 	(*Types)(nil),                  // 9: interop.v1.Types
 	(*Shape)(nil),                  // 10: interop.v1.Shape
 	(*Number)(nil),                 // 11: interop.v1.Number
-	(*Strings)(nil),                // 12: interop.v1.Strings
-	(*Holder)(nil),                 // 13: interop.v1.Holder
-	nil,                            // 14: interop.v1.TypesRequest.MapEntry
-	(*Types_Base)(nil),             // 15: interop.v1.Types.Base
-	(*Types_Circle)(nil),           // 16: interop.v1.Types.Circle
-	(*Types_Square)(nil),           // 17: interop.v1.Types.Square
-	nil,                            // 18: interop.v1.Holder.CountsEntry
-	nil,                            // 19: interop.v1.Holder.ObjectsEntry
-	(*v1.Value)(nil),               // 20: pushtunnel.java.v1.Value
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
-	(*wrapperspb.Int32Value)(nil),  // 22: google.protobuf.Int32Value
-	(*wrapperspb.StringValue)(nil), // 23: google.protobuf.StringValue
-	(*emptypb.Empty)(nil),          // 24: google.protobuf.Empty
+	(*Entries)(nil),                // 12: interop.v1.Entries
+	(*Counts)(nil),                 // 13: interop.v1.Counts
+	(*Strings)(nil),                // 14: interop.v1.Strings
+	(*Holder)(nil),                 // 15: interop.v1.Holder
+	nil,                            // 16: interop.v1.TypesRequest.MapEntry
+	(*Types_Base)(nil),             // 17: interop.v1.Types.Base
+	(*Types_Child)(nil),            // 18: interop.v1.Types.Child
+	(*Types_Shadow)(nil),           // 19: interop.v1.Types.Shadow
+	(*Types_Tagged)(nil),           // 20: interop.v1.Types.Tagged
+	(*Types_Bounded)(nil),          // 21: interop.v1.Types.Bounded
+	(*Types_Fixtures)(nil),         // 22: interop.v1.Types.Fixtures
+	(*Types_Circle)(nil),           // 23: interop.v1.Types.Circle
+	(*Types_Square)(nil),           // 24: interop.v1.Types.Square
+	nil,                            // 25: interop.v1.Types.Bounded.ColorsEntry
+	nil,                            // 26: interop.v1.Types.Bounded.ListsEntry
+	nil,                            // 27: interop.v1.Types.Bounded.MapEntry
+	nil,                            // 28: interop.v1.Types.Bounded.MapsEntry
+	(*Entries_Entry)(nil),          // 29: interop.v1.Entries.Entry
+	nil,                            // 30: interop.v1.Counts.ValuesEntry
+	nil,                            // 31: interop.v1.Holder.CountsEntry
+	nil,                            // 32: interop.v1.Holder.ObjectsEntry
+	(*v1.Value)(nil),               // 33: pushtunnel.java.v1.Value
+	(*timestamppb.Timestamp)(nil),  // 34: google.protobuf.Timestamp
+	(*wrapperspb.Int32Value)(nil),  // 35: google.protobuf.Int32Value
+	(*emptypb.Empty)(nil),          // 36: google.protobuf.Empty
+	(*wrapperspb.StringValue)(nil), // 37: google.protobuf.StringValue
 }
 var file_interop_proto_depIdxs = []int32{
-	20, // 0: interop.v1.ObjectRequest.value:type_name -> pushtunnel.java.v1.Value
-	20, // 1: interop.v1.ObjectResult.value:type_name -> pushtunnel.java.v1.Value
-	21, // 2: interop.v1.TypesRequest.date:type_name -> google.protobuf.Timestamp
+	33, // 0: interop.v1.ObjectRequest.value:type_name -> pushtunnel.java.v1.Value
+	33, // 1: interop.v1.ObjectResult.value:type_name -> pushtunnel.java.v1.Value
+	34, // 2: interop.v1.TypesRequest.date:type_name -> google.protobuf.Timestamp
 	0,  // 3: interop.v1.TypesRequest.color:type_name -> interop.v1.Types.Color
-	14, // 4: interop.v1.TypesRequest.map:type_name -> interop.v1.TypesRequest.MapEntry
-	15, // 5: interop.v1.TypesRequest.base:type_name -> interop.v1.Types.Base
-	16, // 6: interop.v1.Shape.circle:type_name -> interop.v1.Types.Circle
-	17, // 7: interop.v1.Shape.square:type_name -> interop.v1.Types.Square
-	10, // 8: interop.v1.Holder.shape:type_name -> interop.v1.Shape
-	20, // 9: interop.v1.Holder.any:type_name -> pushtunnel.java.v1.Value
-	0,  // 10: interop.v1.Holder.color:type_name -> interop.v1.Types.Color
-	15, // 11: interop.v1.Holder.bases:type_name -> interop.v1.Types.Base
-	18, // 12: interop.v1.Holder.counts:type_name -> interop.v1.Holder.CountsEntry
-	21, // 13: interop.v1.Holder.date:type_name -> google.protobuf.Timestamp
-	11, // 14: interop.v1.Holder.number:type_name -> interop.v1.Number
-	0,  // 15: interop.v1.Holder.colors:type_name -> interop.v1.Types.Color
-	22, // 16: interop.v1.Holder.boxed:type_name -> google.protobuf.Int32Value
-	15, // 17: interop.v1.Holder.base:type_name -> interop.v1.Types.Base
-	19, // 18: interop.v1.Holder.objects:type_name -> interop.v1.Holder.ObjectsEntry
-	12, // 19: interop.v1.Holder.nested:type_name -> interop.v1.Strings
-	20, // 20: interop.v1.Holder.ObjectsEntry.value:type_name -> pushtunnel.java.v1.Value
-	1,  // 21: interop.v1.Svc.Hi:input_type -> interop.v1.TextRequest
-	1,  // 22: interop.v1.Svc.Boom:input_type -> interop.v1.TextRequest
-	1,  // 23: interop.v1.Svc.Nul:input_type -> interop.v1.TextRequest
-	1,  // 24: interop.v1.Svc.Vo:input_type -> interop.v1.TextRequest
-	3,  // 25: interop.v1.Svc.Add:input_type -> interop.v1.AddRequest
-	5,  // 26: interop.v1.Svc.Slow:input_type -> interop.v1.SlowRequest
-	6,  // 27: interop.v1.Svc.EchoObject:input_type -> interop.v1.ObjectRequest
-	13, // 28: interop.v1.Svc.EchoHolder:input_type -> interop.v1.Holder
-	8,  // 29: interop.v1.Svc.Types:input_type -> interop.v1.TypesRequest
-	1,  // 30: interop.v1.Svc.Missing:input_type -> interop.v1.TextRequest
-	1,  // 31: interop.v1.PushApi.PushHi:input_type -> interop.v1.TextRequest
-	1,  // 32: interop.v1.PushApi.PushBoom:input_type -> interop.v1.TextRequest
-	1,  // 33: interop.v1.PushApi.PushNul:input_type -> interop.v1.TextRequest
-	1,  // 34: interop.v1.PushApi.PushVo:input_type -> interop.v1.TextRequest
-	3,  // 35: interop.v1.PushApi.PushAdd:input_type -> interop.v1.AddRequest
-	5,  // 36: interop.v1.PushApi.PushSlow:input_type -> interop.v1.SlowRequest
-	1,  // 37: interop.v1.PushApi.Who:input_type -> interop.v1.TextRequest
-	6,  // 38: interop.v1.PushApi.PushObject:input_type -> interop.v1.ObjectRequest
-	13, // 39: interop.v1.PushApi.PushHolder:input_type -> interop.v1.Holder
-	1,  // 40: interop.v1.PushApi.Missing:input_type -> interop.v1.TextRequest
-	23, // 41: interop.v1.Svc.Hi:output_type -> google.protobuf.StringValue
-	23, // 42: interop.v1.Svc.Boom:output_type -> google.protobuf.StringValue
-	2,  // 43: interop.v1.Svc.Nul:output_type -> interop.v1.NullableText
-	24, // 44: interop.v1.Svc.Vo:output_type -> google.protobuf.Empty
-	4,  // 45: interop.v1.Svc.Add:output_type -> interop.v1.Sum
-	23, // 46: interop.v1.Svc.Slow:output_type -> google.protobuf.StringValue
-	7,  // 47: interop.v1.Svc.EchoObject:output_type -> interop.v1.ObjectResult
-	13, // 48: interop.v1.Svc.EchoHolder:output_type -> interop.v1.Holder
-	23, // 49: interop.v1.Svc.Types:output_type -> google.protobuf.StringValue
-	23, // 50: interop.v1.Svc.Missing:output_type -> google.protobuf.StringValue
-	23, // 51: interop.v1.PushApi.PushHi:output_type -> google.protobuf.StringValue
-	23, // 52: interop.v1.PushApi.PushBoom:output_type -> google.protobuf.StringValue
-	2,  // 53: interop.v1.PushApi.PushNul:output_type -> interop.v1.NullableText
-	24, // 54: interop.v1.PushApi.PushVo:output_type -> google.protobuf.Empty
-	4,  // 55: interop.v1.PushApi.PushAdd:output_type -> interop.v1.Sum
-	23, // 56: interop.v1.PushApi.PushSlow:output_type -> google.protobuf.StringValue
-	23, // 57: interop.v1.PushApi.Who:output_type -> google.protobuf.StringValue
-	7,  // 58: interop.v1.PushApi.PushObject:output_type -> interop.v1.ObjectResult
-	13, // 59: interop.v1.PushApi.PushHolder:output_type -> interop.v1.Holder
-	23, // 60: interop.v1.PushApi.Missing:output_type -> google.protobuf.StringValue
-	41, // [41:61] is the sub-list for method output_type
-	21, // [21:41] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	16, // 4: interop.v1.TypesRequest.map:type_name -> interop.v1.TypesRequest.MapEntry
+	17, // 5: interop.v1.TypesRequest.base:type_name -> interop.v1.Types.Base
+	23, // 6: interop.v1.Shape.circle:type_name -> interop.v1.Types.Circle
+	24, // 7: interop.v1.Shape.square:type_name -> interop.v1.Types.Square
+	29, // 8: interop.v1.Entries.entries:type_name -> interop.v1.Entries.Entry
+	30, // 9: interop.v1.Counts.values:type_name -> interop.v1.Counts.ValuesEntry
+	10, // 10: interop.v1.Holder.shape:type_name -> interop.v1.Shape
+	33, // 11: interop.v1.Holder.any:type_name -> pushtunnel.java.v1.Value
+	0,  // 12: interop.v1.Holder.color:type_name -> interop.v1.Types.Color
+	17, // 13: interop.v1.Holder.bases:type_name -> interop.v1.Types.Base
+	31, // 14: interop.v1.Holder.counts:type_name -> interop.v1.Holder.CountsEntry
+	34, // 15: interop.v1.Holder.date:type_name -> google.protobuf.Timestamp
+	11, // 16: interop.v1.Holder.number:type_name -> interop.v1.Number
+	0,  // 17: interop.v1.Holder.colors:type_name -> interop.v1.Types.Color
+	35, // 18: interop.v1.Holder.boxed:type_name -> google.protobuf.Int32Value
+	17, // 19: interop.v1.Holder.base:type_name -> interop.v1.Types.Base
+	32, // 20: interop.v1.Holder.objects:type_name -> interop.v1.Holder.ObjectsEntry
+	14, // 21: interop.v1.Holder.nested:type_name -> interop.v1.Strings
+	17, // 22: interop.v1.Types.Child.nested:type_name -> interop.v1.Types.Base
+	11, // 23: interop.v1.Types.Bounded.n:type_name -> interop.v1.Number
+	33, // 24: interop.v1.Types.Bounded.list:type_name -> pushtunnel.java.v1.Value
+	33, // 25: interop.v1.Types.Bounded.chars:type_name -> pushtunnel.java.v1.Value
+	33, // 26: interop.v1.Types.Bounded.serializable:type_name -> pushtunnel.java.v1.Value
+	33, // 27: interop.v1.Types.Bounded.comparable:type_name -> pushtunnel.java.v1.Value
+	33, // 28: interop.v1.Types.Bounded.throwable:type_name -> pushtunnel.java.v1.Value
+	33, // 29: interop.v1.Types.Bounded.any:type_name -> pushtunnel.java.v1.Value
+	25, // 30: interop.v1.Types.Bounded.colors:type_name -> interop.v1.Types.Bounded.ColorsEntry
+	12, // 31: interop.v1.Types.Bounded.raw:type_name -> interop.v1.Entries
+	26, // 32: interop.v1.Types.Bounded.lists:type_name -> interop.v1.Types.Bounded.ListsEntry
+	10, // 33: interop.v1.Types.Bounded.shapes:type_name -> interop.v1.Shape
+	0,  // 34: interop.v1.Types.Bounded.set:type_name -> interop.v1.Types.Color
+	27, // 35: interop.v1.Types.Bounded.map:type_name -> interop.v1.Types.Bounded.MapEntry
+	28, // 36: interop.v1.Types.Bounded.maps:type_name -> interop.v1.Types.Bounded.MapsEntry
+	33, // 37: interop.v1.Types.Bounded.wild:type_name -> pushtunnel.java.v1.Value
+	33, // 38: interop.v1.Types.Bounded.iterable:type_name -> pushtunnel.java.v1.Value
+	34, // 39: interop.v1.Types.Bounded.dates:type_name -> google.protobuf.Timestamp
+	18, // 40: interop.v1.Types.Fixtures.child:type_name -> interop.v1.Types.Child
+	19, // 41: interop.v1.Types.Fixtures.shadow:type_name -> interop.v1.Types.Shadow
+	20, // 42: interop.v1.Types.Fixtures.tagged:type_name -> interop.v1.Types.Tagged
+	21, // 43: interop.v1.Types.Fixtures.bounded:type_name -> interop.v1.Types.Bounded
+	17, // 44: interop.v1.Types.Bounded.ColorsEntry.value:type_name -> interop.v1.Types.Base
+	14, // 45: interop.v1.Types.Bounded.ListsEntry.value:type_name -> interop.v1.Strings
+	13, // 46: interop.v1.Types.Bounded.MapsEntry.value:type_name -> interop.v1.Counts
+	33, // 47: interop.v1.Entries.Entry.key:type_name -> pushtunnel.java.v1.Value
+	33, // 48: interop.v1.Entries.Entry.value:type_name -> pushtunnel.java.v1.Value
+	33, // 49: interop.v1.Holder.ObjectsEntry.value:type_name -> pushtunnel.java.v1.Value
+	1,  // 50: interop.v1.Svc.Hi:input_type -> interop.v1.TextRequest
+	1,  // 51: interop.v1.Svc.Boom:input_type -> interop.v1.TextRequest
+	1,  // 52: interop.v1.Svc.Nul:input_type -> interop.v1.TextRequest
+	1,  // 53: interop.v1.Svc.Vo:input_type -> interop.v1.TextRequest
+	3,  // 54: interop.v1.Svc.Add:input_type -> interop.v1.AddRequest
+	5,  // 55: interop.v1.Svc.Slow:input_type -> interop.v1.SlowRequest
+	6,  // 56: interop.v1.Svc.EchoObject:input_type -> interop.v1.ObjectRequest
+	15, // 57: interop.v1.Svc.EchoHolder:input_type -> interop.v1.Holder
+	22, // 58: interop.v1.Svc.EchoFixtures:input_type -> interop.v1.Types.Fixtures
+	36, // 59: interop.v1.Svc.Zero:input_type -> google.protobuf.Empty
+	8,  // 60: interop.v1.Svc.Types:input_type -> interop.v1.TypesRequest
+	1,  // 61: interop.v1.Svc.Missing:input_type -> interop.v1.TextRequest
+	1,  // 62: interop.v1.PushApi.PushHi:input_type -> interop.v1.TextRequest
+	1,  // 63: interop.v1.PushApi.PushBoom:input_type -> interop.v1.TextRequest
+	1,  // 64: interop.v1.PushApi.PushNul:input_type -> interop.v1.TextRequest
+	1,  // 65: interop.v1.PushApi.PushVo:input_type -> interop.v1.TextRequest
+	3,  // 66: interop.v1.PushApi.PushAdd:input_type -> interop.v1.AddRequest
+	5,  // 67: interop.v1.PushApi.PushSlow:input_type -> interop.v1.SlowRequest
+	1,  // 68: interop.v1.PushApi.Who:input_type -> interop.v1.TextRequest
+	6,  // 69: interop.v1.PushApi.PushObject:input_type -> interop.v1.ObjectRequest
+	15, // 70: interop.v1.PushApi.PushHolder:input_type -> interop.v1.Holder
+	22, // 71: interop.v1.PushApi.PushFixtures:input_type -> interop.v1.Types.Fixtures
+	1,  // 72: interop.v1.PushApi.Missing:input_type -> interop.v1.TextRequest
+	37, // 73: interop.v1.Svc.Hi:output_type -> google.protobuf.StringValue
+	37, // 74: interop.v1.Svc.Boom:output_type -> google.protobuf.StringValue
+	2,  // 75: interop.v1.Svc.Nul:output_type -> interop.v1.NullableText
+	36, // 76: interop.v1.Svc.Vo:output_type -> google.protobuf.Empty
+	4,  // 77: interop.v1.Svc.Add:output_type -> interop.v1.Sum
+	37, // 78: interop.v1.Svc.Slow:output_type -> google.protobuf.StringValue
+	7,  // 79: interop.v1.Svc.EchoObject:output_type -> interop.v1.ObjectResult
+	15, // 80: interop.v1.Svc.EchoHolder:output_type -> interop.v1.Holder
+	22, // 81: interop.v1.Svc.EchoFixtures:output_type -> interop.v1.Types.Fixtures
+	37, // 82: interop.v1.Svc.Zero:output_type -> google.protobuf.StringValue
+	37, // 83: interop.v1.Svc.Types:output_type -> google.protobuf.StringValue
+	37, // 84: interop.v1.Svc.Missing:output_type -> google.protobuf.StringValue
+	37, // 85: interop.v1.PushApi.PushHi:output_type -> google.protobuf.StringValue
+	37, // 86: interop.v1.PushApi.PushBoom:output_type -> google.protobuf.StringValue
+	2,  // 87: interop.v1.PushApi.PushNul:output_type -> interop.v1.NullableText
+	36, // 88: interop.v1.PushApi.PushVo:output_type -> google.protobuf.Empty
+	4,  // 89: interop.v1.PushApi.PushAdd:output_type -> interop.v1.Sum
+	37, // 90: interop.v1.PushApi.PushSlow:output_type -> google.protobuf.StringValue
+	37, // 91: interop.v1.PushApi.Who:output_type -> google.protobuf.StringValue
+	7,  // 92: interop.v1.PushApi.PushObject:output_type -> interop.v1.ObjectResult
+	15, // 93: interop.v1.PushApi.PushHolder:output_type -> interop.v1.Holder
+	22, // 94: interop.v1.PushApi.PushFixtures:output_type -> interop.v1.Types.Fixtures
+	37, // 95: interop.v1.PushApi.Missing:output_type -> google.protobuf.StringValue
+	73, // [73:96] is the sub-list for method output_type
+	50, // [50:73] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_interop_proto_init() }
@@ -1466,14 +2216,16 @@ func file_interop_proto_init() {
 		(*Number_LongValue)(nil),
 		(*Number_DoubleValue)(nil),
 	}
-	file_interop_proto_msgTypes[12].OneofWrappers = []any{}
+	file_interop_proto_msgTypes[14].OneofWrappers = []any{}
+	file_interop_proto_msgTypes[17].OneofWrappers = []any{}
+	file_interop_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_interop_proto_rawDesc), len(file_interop_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

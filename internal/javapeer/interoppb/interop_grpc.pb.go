@@ -23,16 +23,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Svc_Hi_FullMethodName         = "/interop.v1.Svc/Hi"
-	Svc_Boom_FullMethodName       = "/interop.v1.Svc/Boom"
-	Svc_Nul_FullMethodName        = "/interop.v1.Svc/Nul"
-	Svc_Vo_FullMethodName         = "/interop.v1.Svc/Vo"
-	Svc_Add_FullMethodName        = "/interop.v1.Svc/Add"
-	Svc_Slow_FullMethodName       = "/interop.v1.Svc/Slow"
-	Svc_EchoObject_FullMethodName = "/interop.v1.Svc/EchoObject"
-	Svc_EchoHolder_FullMethodName = "/interop.v1.Svc/EchoHolder"
-	Svc_Types_FullMethodName      = "/interop.v1.Svc/Types"
-	Svc_Missing_FullMethodName    = "/interop.v1.Svc/Missing"
+	Svc_Hi_FullMethodName           = "/interop.v1.Svc/Hi"
+	Svc_Boom_FullMethodName         = "/interop.v1.Svc/Boom"
+	Svc_Nul_FullMethodName          = "/interop.v1.Svc/Nul"
+	Svc_Vo_FullMethodName           = "/interop.v1.Svc/Vo"
+	Svc_Add_FullMethodName          = "/interop.v1.Svc/Add"
+	Svc_Slow_FullMethodName         = "/interop.v1.Svc/Slow"
+	Svc_EchoObject_FullMethodName   = "/interop.v1.Svc/EchoObject"
+	Svc_EchoHolder_FullMethodName   = "/interop.v1.Svc/EchoHolder"
+	Svc_EchoFixtures_FullMethodName = "/interop.v1.Svc/EchoFixtures"
+	Svc_Zero_FullMethodName         = "/interop.v1.Svc/Zero"
+	Svc_Types_FullMethodName        = "/interop.v1.Svc/Types"
+	Svc_Missing_FullMethodName      = "/interop.v1.Svc/Missing"
 )
 
 // SvcClient is the client API for Svc service.
@@ -49,6 +51,8 @@ type SvcClient interface {
 	Slow(ctx context.Context, in *SlowRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
 	EchoObject(ctx context.Context, in *ObjectRequest, opts ...grpc.CallOption) (*ObjectResult, error)
 	EchoHolder(ctx context.Context, in *Holder, opts ...grpc.CallOption) (*Holder, error)
+	EchoFixtures(ctx context.Context, in *Types_Fixtures, opts ...grpc.CallOption) (*Types_Fixtures, error)
+	Zero(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
 	Types(ctx context.Context, in *TypesRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
 	// Nobody serves it.
 	Missing(ctx context.Context, in *TextRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
@@ -142,6 +146,26 @@ func (c *svcClient) EchoHolder(ctx context.Context, in *Holder, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *svcClient) EchoFixtures(ctx context.Context, in *Types_Fixtures, opts ...grpc.CallOption) (*Types_Fixtures, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Types_Fixtures)
+	err := c.cc.Invoke(ctx, Svc_EchoFixtures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *svcClient) Zero(ctx context.Context, in *emptypb.Empty, opts ...grpc.CallOption) (*wrapperspb.StringValue, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(wrapperspb.StringValue)
+	err := c.cc.Invoke(ctx, Svc_Zero_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *svcClient) Types(ctx context.Context, in *TypesRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(wrapperspb.StringValue)
@@ -176,6 +200,8 @@ type SvcServer interface {
 	Slow(context.Context, *SlowRequest) (*wrapperspb.StringValue, error)
 	EchoObject(context.Context, *ObjectRequest) (*ObjectResult, error)
 	EchoHolder(context.Context, *Holder) (*Holder, error)
+	EchoFixtures(context.Context, *Types_Fixtures) (*Types_Fixtures, error)
+	Zero(context.Context, *emptypb.Empty) (*wrapperspb.StringValue, error)
 	Types(context.Context, *TypesRequest) (*wrapperspb.StringValue, error)
 	// Nobody serves it.
 	Missing(context.Context, *TextRequest) (*wrapperspb.StringValue, error)
@@ -212,6 +238,12 @@ func (UnimplementedSvcServer) EchoObject(context.Context, *ObjectRequest) (*Obje
 }
 func (UnimplementedSvcServer) EchoHolder(context.Context, *Holder) (*Holder, error) {
 	return nil, status.Error(codes.Unimplemented, "method EchoHolder not implemented")
+}
+func (UnimplementedSvcServer) EchoFixtures(context.Context, *Types_Fixtures) (*Types_Fixtures, error) {
+	return nil, status.Error(codes.Unimplemented, "method EchoFixtures not implemented")
+}
+func (UnimplementedSvcServer) Zero(context.Context, *emptypb.Empty) (*wrapperspb.StringValue, error) {
+	return nil, status.Error(codes.Unimplemented, "method Zero not implemented")
 }
 func (UnimplementedSvcServer) Types(context.Context, *TypesRequest) (*wrapperspb.StringValue, error) {
 	return nil, status.Error(codes.Unimplemented, "method Types not implemented")
@@ -384,6 +416,42 @@ func _Svc_EchoHolder_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Svc_EchoFixtures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Types_Fixtures)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SvcServer).EchoFixtures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Svc_EchoFixtures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SvcServer).EchoFixtures(ctx, req.(*Types_Fixtures))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Svc_Zero_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(emptypb.Empty)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SvcServer).Zero(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Svc_Zero_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SvcServer).Zero(ctx, req.(*emptypb.Empty))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Svc_Types_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TypesRequest)
 	if err := dec(in); err != nil {
@@ -460,6 +528,14 @@ var Svc_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Svc_EchoHolder_Handler,
 		},
 		{
+			MethodName: "EchoFixtures",
+			Handler:    _Svc_EchoFixtures_Handler,
+		},
+		{
+			MethodName: "Zero",
+			Handler:    _Svc_Zero_Handler,
+		},
+		{
 			MethodName: "Types",
 			Handler:    _Svc_Types_Handler,
 		},
@@ -473,16 +549,17 @@ var Svc_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PushApi_PushHi_FullMethodName     = "/interop.v1.PushApi/PushHi"
-	PushApi_PushBoom_FullMethodName   = "/interop.v1.PushApi/PushBoom"
-	PushApi_PushNul_FullMethodName    = "/interop.v1.PushApi/PushNul"
-	PushApi_PushVo_FullMethodName     = "/interop.v1.PushApi/PushVo"
-	PushApi_PushAdd_FullMethodName    = "/interop.v1.PushApi/PushAdd"
-	PushApi_PushSlow_FullMethodName   = "/interop.v1.PushApi/PushSlow"
-	PushApi_Who_FullMethodName        = "/interop.v1.PushApi/Who"
-	PushApi_PushObject_FullMethodName = "/interop.v1.PushApi/PushObject"
-	PushApi_PushHolder_FullMethodName = "/interop.v1.PushApi/PushHolder"
-	PushApi_Missing_FullMethodName    = "/interop.v1.PushApi/Missing"
+	PushApi_PushHi_FullMethodName       = "/interop.v1.PushApi/PushHi"
+	PushApi_PushBoom_FullMethodName     = "/interop.v1.PushApi/PushBoom"
+	PushApi_PushNul_FullMethodName      = "/interop.v1.PushApi/PushNul"
+	PushApi_PushVo_FullMethodName       = "/interop.v1.PushApi/PushVo"
+	PushApi_PushAdd_FullMethodName      = "/interop.v1.PushApi/PushAdd"
+	PushApi_PushSlow_FullMethodName     = "/interop.v1.PushApi/PushSlow"
+	PushApi_Who_FullMethodName          = "/interop.v1.PushApi/Who"
+	PushApi_PushObject_FullMethodName   = "/interop.v1.PushApi/PushObject"
+	PushApi_PushHolder_FullMethodName   = "/interop.v1.PushApi/PushHolder"
+	PushApi_PushFixtures_FullMethodName = "/interop.v1.PushApi/PushFixtures"
+	PushApi_Missing_FullMethodName      = "/interop.v1.PushApi/Missing"
 )
 
 // PushApiClient is the client API for PushApi service.
@@ -500,6 +577,7 @@ type PushApiClient interface {
 	Who(ctx context.Context, in *TextRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
 	PushObject(ctx context.Context, in *ObjectRequest, opts ...grpc.CallOption) (*ObjectResult, error)
 	PushHolder(ctx context.Context, in *Holder, opts ...grpc.CallOption) (*Holder, error)
+	PushFixtures(ctx context.Context, in *Types_Fixtures, opts ...grpc.CallOption) (*Types_Fixtures, error)
 	// Java clients have no such method.
 	Missing(ctx context.Context, in *TextRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error)
 }
@@ -602,6 +680,16 @@ func (c *pushApiClient) PushHolder(ctx context.Context, in *Holder, opts ...grpc
 	return out, nil
 }
 
+func (c *pushApiClient) PushFixtures(ctx context.Context, in *Types_Fixtures, opts ...grpc.CallOption) (*Types_Fixtures, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Types_Fixtures)
+	err := c.cc.Invoke(ctx, PushApi_PushFixtures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *pushApiClient) Missing(ctx context.Context, in *TextRequest, opts ...grpc.CallOption) (*wrapperspb.StringValue, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(wrapperspb.StringValue)
@@ -627,6 +715,7 @@ type PushApiServer interface {
 	Who(context.Context, *TextRequest) (*wrapperspb.StringValue, error)
 	PushObject(context.Context, *ObjectRequest) (*ObjectResult, error)
 	PushHolder(context.Context, *Holder) (*Holder, error)
+	PushFixtures(context.Context, *Types_Fixtures) (*Types_Fixtures, error)
 	// Java clients have no such method.
 	Missing(context.Context, *TextRequest) (*wrapperspb.StringValue, error)
 	mustEmbedUnimplementedPushApiServer()
@@ -665,6 +754,9 @@ func (UnimplementedPushApiServer) PushObject(context.Context, *ObjectRequest) (*
 }
 func (UnimplementedPushApiServer) PushHolder(context.Context, *Holder) (*Holder, error) {
 	return nil, status.Error(codes.Unimplemented, "method PushHolder not implemented")
+}
+func (UnimplementedPushApiServer) PushFixtures(context.Context, *Types_Fixtures) (*Types_Fixtures, error) {
+	return nil, status.Error(codes.Unimplemented, "method PushFixtures not implemented")
 }
 func (UnimplementedPushApiServer) Missing(context.Context, *TextRequest) (*wrapperspb.StringValue, error) {
 	return nil, status.Error(codes.Unimplemented, "method Missing not implemented")
@@ -852,6 +944,24 @@ func _PushApi_PushHolder_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PushApi_PushFixtures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Types_Fixtures)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PushApiServer).PushFixtures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PushApi_PushFixtures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PushApiServer).PushFixtures(ctx, req.(*Types_Fixtures))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PushApi_Missing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TextRequest)
 	if err := dec(in); err != nil {
@@ -912,6 +1022,10 @@ var PushApi_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PushHolder",
 			Handler:    _PushApi_PushHolder_Handler,
+		},
+		{
+			MethodName: "PushFixtures",
+			Handler:    _PushApi_PushFixtures_Handler,
 		},
 		{
 			MethodName: "Missing",

@@ -1,9 +1,13 @@
 package mapping
 
 import (
+	"math/big"
+	"time"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/pushtunnel/pushtunnel/native/java"
 	javapb "github.com/pushtunnel/pushtunnel/proto/pushtunnel/java/v1"
 )
 
@@ -36,10 +40,14 @@ func (c *compiler) field(fd protoreflect.FieldDescriptor, in *message) *field {
 		if f.class == "" {
 			f.class = "HashMap"
 		}
+		if !java.KnowsMap(f.class) {
+			c.fail(fd, "brpc-java knows no map called %s: use a simple name such as TreeMap, or the full name of a class", f.class)
+		}
 		c.noContainer(fd, form)
 	case fd.IsList():
 		f.typ = c.typ(fd, form.GetKind())
 		c.setContainer(f, form.GetContainer())
+		c.checkContainerClass(fd, f)
 	default:
 		f.typ = c.typ(fd, form.GetKind())
 		c.noContainer(fd, form)
@@ -74,6 +82,27 @@ func (c *compiler) setContainer(f *field, want javapb.FieldForm_Container) {
 			f.class = "ArrayList"
 		}
 	}
+}
+
+// checkContainerClass notes a class that Java could not read, or that does not go
+// with the elements.
+func (c *compiler) checkContainerClass(fd protoreflect.FieldDescriptor, f *field) {
+	if f.container != array {
+		if !java.KnowsCollection(f.class) {
+			c.fail(fd, "brpc-java knows no collection called %s: use a simple name such as LinkedList, or the full name of a class", f.class)
+		}
+		return
+	}
+	if v := samples[f.kind]; v != nil && !java.Holds(f.class, 1, v) {
+		c.fail(fd, "an array of %s holds no %s: use class %s, %s, or take class away", f.class, classes[f.kind], classes[f.kind], boxedClasses[f.kind])
+	}
+}
+
+// samples are a value of each kind whose arrays are of a class that is known.
+var samples = [...]any{
+	kindBool: true, kindByte: int8(0), kindChar: java.Char(0), kindShort: int16(0), kindInt: int32(0), kindLong: int64(0),
+	kindFloat: float32(0), kindDouble: float64(0), kindString: "", kindBigDecimal: java.BigDecimal("0"),
+	kindBigInteger: new(big.Int), kindDate: time.Time{}, kindClass: java.Class{}, kindValue: nil,
 }
 
 // componentClass is the class of an array's innermost elements.
@@ -291,8 +320,9 @@ func (c *compiler) enum(ed protoreflect.EnumDescriptor) *enum {
 		}
 		toOrdinal[number], toNumber[ordinal] = ordinal, number
 	}
+	e.toOrdinal = toOrdinal
 	if !same {
-		e.toOrdinal, e.toNumber, e.none = toOrdinal, toNumber, none
+		e.toNumber, e.none = toNumber, none
 	}
 	return e
 }

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pushtunnel/pushtunnel/native/java"
 )
 
 // unwrap returns the scalar in a message around one.
@@ -81,21 +83,19 @@ func (t *typ) appendScalar(b []byte, n protowire.Number, r record) ([]byte, erro
 		if len(text) == 0 {
 			text = []byte{'0'} // Java has no empty one
 		}
+		if !java.BigDecimal(text).Valid() {
+			return nil, fmt.Errorf("%q is no BigDecimal", text)
+		}
 		return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), text), nil
 	default:
 	}
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), r.bytes), nil
 }
 
-// ordinal returns the place in Java of a constant.
+// ordinal returns the place in Java of a constant. A number without one is an error:
+// a Java peer could not read the call.
 func (e *enum) ordinal(bits uint64) (ordinal int32, null bool, err error) {
 	n := int32(bits) //nolint:gosec // an enum's number
-	if e.toOrdinal == nil {
-		if n < 0 {
-			return 0, false, fmt.Errorf("%d is no constant of %s", n, e.name)
-		}
-		return n, false, nil
-	}
 	if e.none[n] {
 		return 0, true, nil
 	}

@@ -110,8 +110,8 @@ type message struct {
 	java   map[protowire.Number]*field
 }
 
-// enum is an enum. Its maps are nil if number and ordinal are the same for all
-// constants.
+// enum is an enum. toNumber and none are nil if number and ordinal are the same for
+// all constants: then those that this program does not know are read, too.
 type enum struct {
 	name      string
 	class     string

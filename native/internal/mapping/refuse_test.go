@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/pushtunnel/pushtunnel/native/java"
 )
 
 // file makes a file of its descriptor, as text: a service Svc with one method M
@@ -62,12 +64,40 @@ func TestMistakes(t *testing.T) {
 		{"a parameter of nothing", in + field1("TYPE_MESSAGE", `type_name: ".t.None"`) + `} message_type { name: "None" }`, "t.In.f: t.None has no fields"},
 		{"an enum with no place", in + field1("TYPE_ENUM", `type_name: ".t.E"`) + `} enum_type { name: "E" value { name: "A" number: 0 } value { name: "B" number: -1 } }`, "t.B: its place in Java would be -1"},
 		{"an enum with one place twice", in + field1("TYPE_ENUM", `type_name: ".t.E"`) + `} enum_type { name: "E" value { name: "A" number: 0 } value { name: "B" number: 1 ` + opt + "enum_value] { ordinal: 0 } } } }", "its place in Java is 0, as that of another"},
+		{"a collection that Java does not know", in + strings.Replace(field1("TYPE_STRING", opt+`field] { class: "ListN" } }`), "OPTIONAL", "REPEATED", 1) + "}", "t.In.f: brpc-java knows no collection called ListN: use"},
+		{"an array that does not hold its elements", in + strings.Replace(field1("TYPE_INT32", opt+`field] { container: ARRAY class: "java.lang.Long" } }`), "OPTIONAL", "REPEATED", 1) + "}", "an array of java.lang.Long holds no int: use class int, java.lang.Integer"},
+		{"a map that Java does not know", in + `field { name: "f" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".t.In.FEntry" ` + opt + `field] { class: "MapN" } } } nested_type { name: "FEntry" options { map_entry: true } field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING } field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_STRING } } }`, "brpc-java knows no map called MapN: use"},
 		{"value of two", in + `} message_type { name: "Out" ` + field1("TYPE_STRING", "") + `field { name: "g" number: 2 label: LABEL_OPTIONAL type: TYPE_STRING } } service { name: "Svc" method { name: "M" input_type: ".t.In" output_type: ".t.Out" ` + opt + "method] { response: VALUE } } } }", "response: VALUE needs a response message with one field"},
 	} {
 		_, err := Compile(file(t, c.file))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.what, err, c.want)
 		}
+	}
+}
+
+// What a Java peer could not read is refused before it is sent: a Java client would
+// lose a thread.
+func TestWhatJavaCannotReadIsNotSent(t *testing.T) {
+	s, err := Compile(file(t, in+field1("TYPE_ENUM", `type_name: ".t.E"`)+
+		`field { name: "g" number: 2 label: LABEL_OPTIONAL type: TYPE_STRING `+opt+`field] { kind: BIG_DECIMAL } } } } enum_type { name: "E" value { name: "A" number: 0 } value { name: "B" number: 1 } }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, b := range map[string]string{"": "\x08\x01\x12\x031.5", "7 is no constant of t.E": "\x08\x07", `"x" is no BigDecimal`: "\x12\x01x"} {
+		_, err := s.Methods[0].AppendParameters(nil, []byte(b))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", b, err, want)
+		}
+	}
+	v, err := java.Append(nil, java.List{Class: "x.Y", Elems: []any{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listOf := append(appendLen([]byte{0xca, 0x01}, 5), append([]byte("ListN"), v[len(v)-5:]...)...)
+	in := append(appendLen([]byte{valueBytes<<3 | 2}, len(listOf)), listOf...)
+	if out, _, err := appendValue(nil, in); err != nil || !strings.Contains(string(out), "ArrayList") {
+		t.Errorf("List.of goes on as %q, %v", out, err)
 	}
 }
 

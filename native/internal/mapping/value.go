@@ -41,10 +41,15 @@ func appendValue(b, in []byte) (out []byte, null bool, err error) {
 	case last.number == 0:
 		return b, true, nil
 	case last.number == valueBytes:
-		if _, err := java.Parse(last.bytes, java.Limits{}); err != nil {
+		// It is written anew, since Java writes some values that it cannot read.
+		v, err := java.Parse(last.bytes, java.Limits{})
+		if err == nil {
+			out, err = java.Append(b, v)
+		}
+		if err != nil {
 			return nil, false, fmt.Errorf("encoded: %w", err)
 		}
-		return append(b, last.bytes...), false, nil
+		return out, false, nil
 	}
 	t := &valueKinds[last.number]
 	if last.wire != wireOf(t.proto) {

@@ -64,9 +64,11 @@ public class JavaClient extends Driver {
             case "slow":
                 return svc.slow(Integer.parseInt(a[0]));
             case "echoObject":
-                return Samples.same(Samples.get(a[0]), svc.echoObject(Samples.get(a[0])));
+                return Samples.same(Samples.arrives(a[0]), svc.echoObject(Samples.get(a[0])));
             case "echoHolder":
                 return Samples.same(Samples.holder(), svc.echoHolder(Samples.holder()));
+            case "echoFixtures":
+                return Samples.same(Samples.fixtures(), svc.echoFixtures(Samples.fixtures()));
             case "types":
                 return svc.types(true, (byte) -5, (short) -300, '\u4e2d', -7, 1L << 40, 1.5f, -2.5, "t\u00e4", new byte[] {9},
                         new BigDecimal("1E+5"), new BigInteger("-129"), new Date(1234567890123L), Types.Color.BLUE,

@@ -66,9 +66,11 @@ public class JavaServer extends Driver {
             case "who":
                 return api.who(a[0], "x");
             case "pushObject":
-                return Samples.same(Samples.get(a[1]), api.pushObject(a[0], Samples.get(a[1])));
+                return Samples.same(Samples.arrives(a[1]), api.pushObject(a[0], Samples.get(a[1])));
             case "pushHolder":
                 return Samples.same(Samples.holder(), api.pushHolder(a[0], Samples.holder()));
+            case "pushFixtures":
+                return Samples.same(Samples.fixtures(), api.pushFixtures(a[0], Samples.fixtures()));
             case "samples":
                 return String.join(" ", Samples.ALL.keySet());
             case "count":

@@ -19,4 +19,6 @@ public interface PushApi {
     Object pushObject(Object value);
 
     Types.Holder pushHolder(Types.Holder holder);
+
+    Types.Fixtures pushFixtures(Types.Fixtures fixtures);
 }

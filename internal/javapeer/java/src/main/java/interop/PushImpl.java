@@ -48,6 +48,11 @@ public class PushImpl implements PushApi {
         return value;
     }
 
+    public Types.Fixtures pushFixtures(Types.Fixtures fixtures) {
+        SvcImpl.count("pushFixtures");
+        return fixtures;
+    }
+
     public Types.Holder pushHolder(Types.Holder holder) {
         SvcImpl.count("pushHolder");
         return holder;

@@ -1,5 +1,6 @@
 package interop;
 
+import com.dyuproject.protostuff.ByteString;
 import java.lang.reflect.Array;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
@@ -24,6 +25,9 @@ import java.util.TreeSet;
 /** Values by name, and a text that is the same for equal ones. */
 public class Samples {
     static final Map<String, Object> ALL = new LinkedHashMap<String, Object>();
+
+    /** What comes back, where Java itself does not send all: nulls, and collections of private classes. */
+    static final Map<String, Object> ARRIVES = new HashMap<String, Object>();
 
     static {
         ALL.put("boolean", true);
@@ -56,6 +60,31 @@ public class Samples {
         ALL.put("bytearray2", new byte[][] {{1}, {2}});
         ALL.put("stringarray", new String[] {"a", "b"});
         ALL.put("objectarray", new Object[] {1, "x", 2L});
+        ALL.put("object", new Object());
+        ALL.put("bytestring", ByteString.copyFromUtf8("ab"));
+        ALL.put("class2", int[][].class);
+        ALL.put("string1", "x");
+        ALL.put("kib64", repeat(64 << 10));
+        ALL.put("rows", new int[][] {{}, {1}, {}});
+        ALL.put("objectarray2", new Object[][] {{1, "x"}, {new int[] {2}}});
+        ALL.put("nullinthemiddle", new Object[] {"a", null, "b"});
+        ARRIVES.put("nullinthemiddle", new Object[] {"a", "b", null});
+        ALL.put("nullattheend", new String[] {"a", null});
+        ALL.put("allnull", new String[] {null, null});
+        ALL.put("nullinalist", new ArrayList<Object>(Arrays.asList(1, null, 2)));
+        ARRIVES.put("nullinalist", new ArrayList<Object>(Arrays.asList(1, 2)));
+        ALL.put("nullvalue", new HashMap<String, Integer>(Collections.singletonMap("k", (Integer) null)));
+        ALL.put("sublist", new ArrayList<Object>(Arrays.asList("a", "b", "c")).subList(0, 2));
+        ARRIVES.put("sublist", new ArrayList<Object>(Arrays.asList("a", "b")));
+        ALL.put("singletonlist", Collections.singletonList("a"));
+        ARRIVES.put("singletonlist", new ArrayList<Object>(Arrays.asList("a")));
+        ALL.put("unmodifiableset", Collections.unmodifiableSet(new HashSet<Object>(Arrays.asList("a"))));
+        ARRIVES.put("unmodifiableset", new HashSet<Object>(Arrays.asList("a")));
+        ALL.put("singletonmap", Collections.singletonMap("k", "v"));
+        ARRIVES.put("singletonmap", new HashMap<String, String>(Collections.singletonMap("k", "v")));
+        ALL.put("shadow", new Types.Shadow());
+        ALL.put("tagged", new Types.Tagged());
+        ALL.put("fixtures", fixtures());
         ALL.put("arraylist", new ArrayList<Object>(Arrays.asList(1, "x", 2.5, true)));
         ALL.put("linkedlist", new LinkedList<String>(Arrays.asList("a", "b")));
         ALL.put("hashset", new HashSet<String>(Arrays.asList("a", "b", "c")));
@@ -89,6 +118,11 @@ public class Samples {
         return v;
     }
 
+    /** What get(name) is when it has gone to a peer and back. */
+    static Object arrives(String name) {
+        return ARRIVES.containsKey(name) ? ARRIVES.get(name) : get(name);
+    }
+
     static String repeat(int n) {
         char[] c = new char[n];
         Arrays.fill(c, 'x');
@@ -105,6 +139,36 @@ public class Samples {
         Types.Circle c = new Types.Circle();
         c.radius = radius;
         return c;
+    }
+
+    static Types.Fixtures fixtures() {
+        Types.Fixtures x = new Types.Fixtures();
+        x.child = child();
+        x.shadow = new Types.Shadow();
+        x.tagged = new Types.Tagged();
+        Types.Bounded<Integer, String> b = new Types.Bounded<Integer, String>();
+        b.n = 8;
+        b.list = new ArrayList<String>(Arrays.asList("e"));
+        b.chars = "c";
+        b.serializable = 4;
+        b.comparable = "z";
+        b.any = Types.Color.BLUE;
+        b.colors = new HashMap<Types.Color, Types.Base>(Collections.singletonMap(Types.Color.GREEN, new Types.Base()));
+        b.raw = new HashMap<Object, Object>(Collections.singletonMap("k", 1));
+        b.lists = new HashMap<Integer, List<String>>();
+        b.lists.put(3, new ArrayList<String>(Arrays.asList("h")));
+        b.longs = new HashSet<Long>(Arrays.asList(1L, 2L));
+        b.shapes = new ArrayList<Types.Shape>(Arrays.asList(circle(2)));
+        b.set = EnumSet.of(Types.Color.RED, Types.Color.BLUE);
+        b.map = new EnumMap<Types.Color, Integer>(Collections.singletonMap(Types.Color.BLUE, 9));
+        b.maps = new HashMap<String, Map<String, Integer>>();
+        b.maps.put("a", new HashMap<String, Integer>(Collections.singletonMap("b", 1)));
+        b.wild = new ArrayList<Types.Base>(Arrays.asList(new Types.Base()));
+        b.iterable = new ArrayList<String>(Arrays.asList("i"));
+        b.bytes = new ArrayList<byte[]>(Arrays.asList(new byte[] {7}));
+        b.dates = new ArrayList<Date>(Arrays.asList(new Date(3)));
+        x.bounded = b;
+        return x;
     }
 
     static Types.Holder holder() {
@@ -171,6 +235,12 @@ public class Samples {
             }
             Collections.sort(parts);
             return c.getName() + parts;
+        }
+        if (c == Object.class) {
+            return "Object";
+        }
+        if (v instanceof ByteString) {
+            return "ByteString:" + ((ByteString) v).toStringUtf8();
         }
         if (!c.getName().startsWith("interop.") || c.isEnum()) {
             return c.getName() + ":" + v;

@@ -23,5 +23,7 @@ public interface ServerPushApi extends PushApi {
 
     Types.Holder pushHolder(String client, Types.Holder holder);
 
+    Types.Fixtures pushFixtures(String client, Types.Fixtures fixtures);
+
     Future<String> pushHi(String client, String name, RpcCallback<String> callback);
 }

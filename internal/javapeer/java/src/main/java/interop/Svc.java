@@ -24,6 +24,10 @@ public interface Svc {
 
     Types.Holder echoHolder(Types.Holder holder);
 
+    Types.Fixtures echoFixtures(Types.Fixtures fixtures);
+
+    String zero();
+
     String types(boolean z, byte b, short s, char c, int i, long j, float f, double d, String text, byte[] data,
             BigDecimal decimal, BigInteger integer, Date date, Types.Color color, int[] ints, List<String> list,
             Map<String, Integer> map, Types.Base base);

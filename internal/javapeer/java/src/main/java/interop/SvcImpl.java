@@ -70,6 +70,16 @@ public class SvcImpl implements Svc {
         return holder;
     }
 
+    public Types.Fixtures echoFixtures(Types.Fixtures fixtures) {
+        count("echoFixtures");
+        return fixtures;
+    }
+
+    public String zero() {
+        count("zero");
+        return "zero";
+    }
+
     public String types(boolean z, byte b, short s, char c, int i, long j, float f, double d, String text, byte[] data,
             BigDecimal decimal, BigInteger integer, Date date, Types.Color color, int[] ints, List<String> list,
             Map<String, Integer> map, Types.Base base) {

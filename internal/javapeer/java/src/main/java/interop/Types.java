@@ -1,8 +1,14 @@
 package interop;
 
+import com.dyuproject.protostuff.Tag;
+import java.io.Serializable;
 import java.math.BigDecimal;
 import java.math.BigInteger;
+import java.util.Collection;
 import java.util.Date;
+import java.util.EnumMap;
+import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -36,6 +42,53 @@ public class Types {
 
     public static class Square extends Shape {
         public int side;
+    }
+
+    /** Its name takes the place of the inherited one, and its number. */
+    public static class Shadow extends Base {
+        public String name = "shadow";
+        public int z = 3;
+    }
+
+    public static class Tagged {
+        @Tag(200)
+        public int two = 2;
+        @Tag(3)
+        public int one = 1;
+        @Tag(1)
+        public String text = "t";
+    }
+
+    /** What the declared type of a field does to it. */
+    public static class Bounded<T extends Number, L> {
+        public T n;
+        public List<L> list;
+        public CharSequence chars;
+        public Serializable serializable;
+        public Comparable<?> comparable;
+        public Throwable throwable;
+        public Enum<?> any;
+        public Map<Color, Base> colors;
+        public Map<?, ?> raw;
+        public HashMap<Integer, List<String>> lists;
+        public Set<Long> longs;
+        public Collection<Shape> shapes;
+        public EnumSet<Color> set;
+        public EnumMap<Color, Integer> map;
+        public Map<String, Map<String, Integer>> maps;
+        public List<? extends Base> wild;
+        public Iterable<String> iterable;
+        public List<byte[]> bytes;
+        public List<Date> dates;
+        public Integer nothing;
+        public boolean no;
+    }
+
+    public static class Fixtures {
+        public Child child;
+        public Shadow shadow;
+        public Tagged tagged;
+        public Bounded<Integer, String> bounded;
     }
 
     public static class Holder {
