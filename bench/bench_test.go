@@ -168,7 +168,7 @@ func benchStreams(b *testing.B, stream func(*testing.B, benchpb.EchoClient, int)
 // the benchmark.
 func benchFleet(b *testing.B, c contender, clients int) *fleet {
 	b.Helper()
-	holdLiveData()
+	holdLiveData(defaultLiveData)
 	f, err := startFleet(c, link{}, clients)
 	if err != nil {
 		b.Fatal(err)

@@ -52,6 +52,8 @@ var entrants = []entrant{
 	{contender: natsRequest},
 	{contender: pushTunnel},
 	{contender: pushTunnel, timeout: time.Minute, extra: true},
+	{contender: pushDirect},
+	{contender: pushDirect, timeout: time.Minute, extra: true},
 	{contender: nativeProtocol},
 	{contender: rawFrames},
 }
@@ -87,11 +89,13 @@ var idleCases = []idleCase{
 	{contender: naiveTunnel},
 	{contender: natsRequest},
 	{contender: pushTunnel, target: 34},
+	{contender: pushDirect, target: 6},
 	{contender: nativeProtocol, target: 8},
 	{contender: rawFrames},
 	{contender: plainGRPC, link: link{tls: true}, extra: true},
 	{contender: naiveTunnel, link: link{tls: true}, extra: true},
 	{contender: pushTunnel, link: link{tls: true}, extra: true},
+	{contender: pushDirect, link: link{tls: true}, extra: true},
 }
 
 // idleCaseName is what -case is matched with for all of idleCases.

@@ -51,8 +51,7 @@ const (
 )
 
 // newGRPCServer returns a server whose connections are as l says.
-func newGRPCServer(l link) (*grpc.Server, error) {
-	var opts []grpc.ServerOption
+func newGRPCServer(l link, opts ...grpc.ServerOption) (*grpc.Server, error) {
 	if l.staticWindows {
 		opts = append(opts, grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
 	}

@@ -42,6 +42,7 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 	duration := flags.Duration("sample", 0, "how long one sample takes (default 300ms, or 200ms if quick)")
 	cases := flags.String("case", "", "only cases that match this `regexp`")
 	contenders := flags.String("contender", "", "only contenders that match this `regexp`, and plain grpc-go")
+	live := flags.Int("live", defaultLiveData, "how many `MiB` of other data the process holds")
 	cpuFile := flags.String("cpuprofile", "", "take one sample of one case and contender, and write its CPU profile to `file`")
 	memFile := flags.String("memprofile", "", "the same for a profile of allocations")
 	if err := flags.Parse(args); err != nil {
@@ -78,7 +79,7 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 		p.entrants = slices.DeleteFunc(p.entrants, func(e entrant) bool { return e.extra })
 		p.idleCases = slices.DeleteFunc(p.idleCases, func(c idleCase) bool { return c.extra })
 	}
-	holdLiveData()
+	holdLiveData(*live)
 	if *cpuFile != "" || *memFile != "" {
 		return profile(stdout, p, *cpuFile, *memFile)
 	}
