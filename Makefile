@@ -19,10 +19,10 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test interop-java java-peers cover fuzz bench bench-java generate fmt lint check loc
+.PHONY: help all demo test interop-java java-peers cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 
 all: generate lint test ## Generate, lint and test (default)
 
@@ -50,6 +50,12 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=20s)
 
 bench: ## Compare with the alternatives (BENCHFLAGS=...)
 	cd bench && go run . $(BENCHFLAGS)
+
+bench-quick: ## The same in under a minute, for daily use
+	cd bench && go run . -quick $(BENCHFLAGS)
+
+bench-growth: ## Draw what calls cost as things grow, into docs/charts
+	cd bench && go run . growth $(BENCHFLAGS)
 
 bench-java: java-peers ## Compare the native protocol with brpc-java itself
 	PUSHTUNNEL_BENCH_JAVA=1 PUSHTUNNEL_BRPC_JAVA=$(firstword $(BRPC_JAVA)) go test -count=1 -timeout 15m -v -run '^TestBench$$' ./internal/javapeer

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -26,13 +27,15 @@ import (
 var contenders = []struct {
 	key string
 	contender
-	links   []link
-	streams bool
+	links []link
 }{
-	{"plain", plainGRPC, []link{{}, {tls: true}}, true},
-	{"naive", naiveTunnel, []link{{}, {tls: true}}, false},
-	{"nats", natsRequest, []link{{}}, false},
-	{"tunnel", pushTunnel, []link{{}, {tls: true}}, true},
+	{"plain", plainGRPC, []link{{}, {tls: true}, {recommended: true}}},
+	{"naive", naiveTunnel, []link{{}, {tls: true}}},
+	{"nats", natsRequest, []link{{}}},
+	{"tunnel", pushTunnel, []link{{}, {tls: true}}},
+	{"direct", pushDirect, []link{{}, {tls: true}}},
+	{"native", nativeProtocol, []link{{}}},
+	{"raw", rawFrames, []link{{}}},
 }
 
 func BenchmarkUnary(b *testing.B) {
@@ -77,21 +80,33 @@ func BenchmarkUnary(b *testing.B) {
 	}
 }
 
+// BenchmarkFanout calls each of 100 clients once.
+func BenchmarkFanout(b *testing.B) {
+	for _, c := range contenders {
+		b.Run("contender="+c.key, func(b *testing.B) {
+			f := benchFleet(b, c.contender, 100)
+			for b.Loop() {
+				if _, err := f.fanOut(job{Kind: fanout, Size: 100}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkDownload has the client send a stream of messages to the server.
 func BenchmarkDownload(b *testing.B) {
 	benchStreams(b, func(b *testing.B, stub benchpb.EchoClient, size int) error {
-		stream, err := stub.Download(context.Background(),
-			&benchpb.DownloadRequest{Messages: uint32(b.N), Size: uint32(size)})
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel() // there is always more to come
+		stream, err := stub.Download(ctx, &benchpb.DownloadRequest{Messages: math.MaxUint32, Size: uint32(size)})
 		if err != nil {
 			return err
 		}
-		for range b.N {
+		for b.Loop() {
 			if _, err := stream.Recv(); err != nil {
 				return err
 			}
-		}
-		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-			return fmt.Errorf("after the last message: got %w, want EOF", err)
 		}
 		return nil
 	})
@@ -100,12 +115,12 @@ func BenchmarkDownload(b *testing.B) {
 // BenchmarkUpload has the server send a stream of messages to the client.
 func BenchmarkUpload(b *testing.B) {
 	benchStreams(b, func(b *testing.B, stub benchpb.EchoClient, size int) error {
-		stream, err := stub.Upload(context.Background())
+		stream, err := stub.Upload(b.Context())
 		if err != nil {
 			return err
 		}
 		message := &benchpb.Payload{Data: make([]byte, size)}
-		for range b.N {
+		for b.Loop() {
 			if err := stream.Send(message); err != nil {
 				return err
 			}
@@ -121,12 +136,12 @@ func BenchmarkUpload(b *testing.B) {
 // BenchmarkChat sends a message when the answer to the one before has come.
 func BenchmarkChat(b *testing.B) {
 	benchStreams(b, func(b *testing.B, stub benchpb.EchoClient, size int) error {
-		stream, err := stub.Chat(context.Background())
+		stream, err := stub.Chat(b.Context())
 		if err != nil {
 			return err
 		}
 		message := &benchpb.Payload{Data: make([]byte, size)}
-		for range b.N {
+		for b.Loop() {
 			if err := stream.Send(message); err != nil {
 				return err
 			}
@@ -144,8 +159,8 @@ func BenchmarkChat(b *testing.B) {
 	})
 }
 
-// benchStreams runs stream, which handles b.N messages of a size on one call,
-// for the contenders that have streams.
+// benchStreams runs stream, which moves a message of a size in each iteration, on
+// one call, for the contenders that have streams.
 func benchStreams(b *testing.B, stream func(*testing.B, benchpb.EchoClient, int) error) {
 	for _, c := range contenders {
 		if !c.streams {
@@ -155,7 +170,6 @@ func benchStreams(b *testing.B, stream func(*testing.B, benchpb.EchoClient, int)
 			b.Run(fmt.Sprintf("contender=%s/size=%d", c.key, size), func(b *testing.B) {
 				f := benchFleet(b, c.contender, 1)
 				b.SetBytes(int64(size))
-				b.ResetTimer()
 				if err := stream(b, f.caller.stub(f.names[0]), size); err != nil {
 					b.Fatal(err)
 				}
@@ -168,7 +182,7 @@ func benchStreams(b *testing.B, stream func(*testing.B, benchpb.EchoClient, int)
 // the benchmark.
 func benchFleet(b *testing.B, c contender, clients int) *fleet {
 	b.Helper()
-	holdLiveData()
+	holdLiveData(defaultLiveData)
 	f, err := startFleet(c, link{}, clients)
 	if err != nil {
 		b.Fatal(err)

@@ -6,59 +6,110 @@ import (
 	"time"
 )
 
-// A workload is what is asked of every contender.
+// A workload is a case of the table: a job, and what is compared.
 type workload struct {
-	name    string
-	clients int // connected; each call goes to one of them, chosen at random
-	callers int // each makes one call after the other
-	size    int // bytes of each message
-
-	// latency says that the figure is the median latency of a call and not the
-	// number of calls per second, so that less is better.
-	latency bool
-
-	// target is what pushtunnel should reach, relative to plain grpc-go.
-	target float64
+	name   string
+	job    job
+	figure figure
+	target target
+	extra  bool // left out by -quick
 }
 
-// workloads are the cases of the main table.
+// deadline is that of every call unless the case is about calls without one.
+const deadline = time.Minute
+
+// workloads are the cases of the table.
 var workloads = []workload{
-	{name: "1 caller, 1 client, 100 B", clients: 1, callers: 1, size: 100, latency: true, target: 0.6},
-	{name: "1 caller, 1 client, 16 KiB", clients: 1, callers: 1, size: 16 << 10, latency: true},
-	{name: "64 callers, 1 client, 100 B", clients: 1, callers: 64, size: 100, target: 3.5},
-	{name: "64 callers, 1 client, 16 KiB", clients: 1, callers: 64, size: 16 << 10, target: 1.2},
-	{name: "64 callers, 1,000 clients, 100 B", clients: 1000, callers: 64, size: 100, target: 1.8},
-	{name: "64 callers, 1,000 clients, 16 KiB", clients: 1000, callers: 64, size: 16 << 10},
+	{
+		name:   "1 caller, 1 client, 100 B",
+		job:    job{Clients: 1, Callers: 1, Size: 100, Timeout: deadline, Timed: true},
+		figure: medianLatency, target: target{stream: 0.42, direct: 0.30},
+	},
+	{
+		name:   "1 caller, 1 client, 16 KiB",
+		job:    job{Clients: 1, Callers: 1, Size: 16 << 10, Timeout: deadline, Timed: true},
+		figure: medianLatency, target: target{stream: 0.58, direct: 0.40},
+	},
+	{
+		name:   "64 callers, 1 client, 100 B",
+		job:    job{Clients: 1, Callers: 64, Size: 100, Timeout: deadline},
+		figure: callRate, target: target{stream: 5, direct: 6, native: 0.4},
+	},
+	{
+		name:   "64 callers, 1 client, 16 KiB",
+		job:    job{Clients: 1, Callers: 64, Size: 16 << 10, Timeout: deadline},
+		figure: callRate, target: target{stream: 1.5, direct: 2},
+	},
+	{
+		name:   "64 callers, 1,000 clients, 100 B",
+		job:    job{Clients: 1000, Callers: 64, Size: 100, Timeout: deadline},
+		figure: callRate, target: target{stream: 2.1, direct: 4.2},
+	},
+	{
+		name:   "64 callers, 1,000 clients, 16 KiB",
+		job:    job{Clients: 1000, Callers: 64, Size: 16 << 10, Timeout: deadline},
+		figure: callRate, target: target{stream: 1.5, direct: 2.5},
+	},
+	{
+		name:   "64 callers, 1 client, 100 B, no deadline",
+		job:    job{Clients: 1, Callers: 64, Size: 100},
+		figure: callRate, target: target{stream: 14, direct: 12, allocs: true},
+	},
+	{
+		name:   "stream from the client, 100 B messages",
+		job:    job{Kind: download, Clients: 1, Size: 100, Timeout: deadline},
+		figure: messageRate, target: target{stream: 1.5, direct: 2},
+	},
+	{
+		name:   "stream to the client, 100 B messages",
+		job:    job{Kind: upload, Clients: 1, Size: 100, Timeout: deadline},
+		figure: messageRate, target: target{stream: 1.5, direct: 2},
+	},
+	{
+		name:   "stream from the client, 64 KiB messages",
+		job:    job{Kind: download, Clients: 1, Size: 64 << 10, Timeout: deadline},
+		figure: byteRate, target: target{stream: 0.95, direct: 1.3},
+	},
+	{
+		name:   "stream to the client, 64 KiB messages",
+		job:    job{Kind: upload, Clients: 1, Size: 64 << 10, Timeout: deadline},
+		figure: byteRate, target: target{stream: 0.95, direct: 1.3},
+	},
+	{
+		name:   "4 callers beside a transfer of 64 MiB",
+		job:    job{Kind: beside, Clients: 1, Callers: 4, Size: 100, Timeout: deadline, Timed: true},
+		figure: tailLatency, target: target{stream: 0.3, direct: 0.3},
+	},
 }
 
-// An entrant is a contender with the conditions it runs under: a row of the
-// table.
+// An entrant is a contender with the links it has: a row of each case.
 type entrant struct {
 	contender contender
 	link      link
-	timeout   time.Duration // every call gets a deadline this far away; 0 means none
-	extra     bool          // left out by -quick
+	extra     bool // left out by -quick
 }
 
-// reference is the entrant that all ratios refer to.
+// reference is the entrant that ratios refer to.
 var reference = entrant{contender: plainGRPC}
 
 // entrants are the rows of each case.
 var entrants = []entrant{
 	reference,
-	{contender: plainGRPC, link: link{staticWindows: true}, extra: true},
-	{contender: plainGRPC, timeout: time.Minute, extra: true},
-	{contender: naiveTunnel},
+	{contender: plainGRPC, link: link{recommended: true}, extra: true},
+	{contender: naiveTunnel, extra: true},
 	{contender: natsRequest},
 	{contender: pushTunnel},
-	{contender: pushTunnel, timeout: time.Minute, extra: true},
+	{contender: pushDirect},
 	{contender: nativeProtocol},
 	{contender: rawFrames},
 }
 
 // name is unique among entrants.
-func (e entrant) name() string {
-	return e.contender.name + e.link.suffix() + map[bool]string{true: " + deadlines"}[e.timeout > 0]
+func (e entrant) name() string { return e.contender.name + e.link.suffix() }
+
+// can says whether the entrant can do the job.
+func (e entrant) can(j job) bool {
+	return e.contender.streams || !j.Kind.streaming() && j.Kind != beside
 }
 
 // suffix says in what the link differs from the zero value.
@@ -67,7 +118,7 @@ func (l link) suffix() string {
 	if l.tls {
 		s += " + TLS"
 	}
-	if l.staticWindows {
+	if l.recommended {
 		s += " + static windows"
 	}
 	return s
@@ -84,14 +135,16 @@ type idleCase struct {
 // idleCases are measured in processes of their own.
 var idleCases = []idleCase{
 	{contender: plainGRPC},
-	{contender: naiveTunnel},
-	{contender: natsRequest},
-	{contender: pushTunnel, target: 34},
-	{contender: nativeProtocol, target: 8},
-	{contender: rawFrames},
+	{contender: naiveTunnel, extra: true},
+	{contender: natsRequest, extra: true},
+	{contender: pushTunnel, target: 30},
+	{contender: pushDirect, target: 6},
+	{contender: nativeProtocol, target: 8, extra: true},
+	{contender: rawFrames, extra: true},
 	{contender: plainGRPC, link: link{tls: true}, extra: true},
 	{contender: naiveTunnel, link: link{tls: true}, extra: true},
-	{contender: pushTunnel, link: link{tls: true}, extra: true},
+	{contender: pushTunnel, link: link{tls: true}, target: 42},
+	{contender: pushDirect, link: link{tls: true}, target: 20},
 }
 
 // idleCaseName is what -case is matched with for all of idleCases.

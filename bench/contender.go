@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,9 @@ import (
 
 // A contender is one way for a server to call its connected clients by name.
 type contender struct {
-	name string
+	name    string
+	streams bool // it has streaming calls, on its stubs
+	dials   bool // the end that dials makes the calls, rather than the one that listens
 
 	// listen starts the end that accepts connections, on a port of 127.0.0.1
 	// that it picks itself.
@@ -24,8 +25,8 @@ type contender struct {
 
 // A link is what may differ in the connections of one contender.
 type link struct {
-	tls           bool // TLS 1.3 with a self-signed certificate
-	staticWindows bool // HTTP/2 windows of fixed size at both ends
+	tls         bool // TLS 1.3 with a self-signed certificate
+	recommended bool // gRPC connections have pushtunnel's RecommendedOptions
 }
 
 // An end is one end of a contender's connections. Which of the two can make
@@ -35,6 +36,7 @@ type end struct {
 	connected func() int   // how many clients have arrived; nil if all have when connect returns
 	call      callFunc     // nil if this end makes no calls
 	stub      stubFunc     // nil if this end makes no calls, or has no stubs
+	fanout    fanoutFunc   // nil if it has no way of its own to call all clients
 	close     func() error // ends every connection and everything that was started
 }
 
@@ -46,53 +48,19 @@ type callFunc func(ctx context.Context, name string, data []byte) ([]byte, error
 // be called concurrently.
 type stubFunc func(name string) benchpb.EchoClient
 
+// A fanoutFunc calls all clients, of which there are so many, and returns when the
+// last has answered.
+type fanoutFunc func(ctx context.Context, clients int, data []byte) error
+
+// dialsAtOnce is how many connections are made at a time.
+const dialsAtOnce = 32
+
 // callStub makes a callFunc of stubs, as a user would write it.
 func callStub(stub stubFunc) callFunc {
 	return func(ctx context.Context, name string, data []byte) ([]byte, error) {
 		reply, err := stub(name).Call(ctx, &benchpb.Payload{Data: data})
 		return reply.GetData(), err
 	}
-}
-
-// A fleet is both ends of a contender in this process, connected.
-type fleet struct {
-	names   []string
-	caller  *end // the end that makes the calls
-	dialled *end
-	accept  *end
-}
-
-// startFleet connects as many clients as asked for. It fails if not all of them
-// are there within half a minute.
-func startFleet(c contender, l link, clients int) (_ *fleet, err error) {
-	f := &fleet{names: clientNames(0, clients)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("start %s with %d clients: %w", c.name, clients, err), f.close())
-		}
-	}()
-	if f.accept, err = c.listen(l); err != nil {
-		return nil, err
-	}
-	if f.dialled, err = c.connect(l, f.accept.addr, f.names); err != nil {
-		return nil, err
-	}
-	f.caller = f.accept
-	if f.dialled.call != nil {
-		f.caller = f.dialled
-	}
-	return f, awaitClients(f.accept, clients)
-}
-
-// close ends both ends, the clients first.
-func (f *fleet) close() error {
-	var errs []error
-	for _, e := range []*end{f.dialled, f.accept} {
-		if e != nil {
-			errs = append(errs, e.close())
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // awaitClients returns when as many clients are connected as asked for.

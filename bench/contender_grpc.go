@@ -13,13 +13,17 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/pushtunnel/pushtunnel/bench/benchpb"
+	"github.com/pushtunnel/pushtunnel/client"
+	"github.com/pushtunnel/pushtunnel/server"
 )
 
 // plainGRPC is the reference: grpc-go's own unary calls in the forward
 // direction. Each client is a grpc.ClientConn, and the ClientConns make the
 // calls; it is what a server would have if it could dial its clients.
 var plainGRPC = contender{
-	name: "plain grpc-go",
+	name:    "plain grpc-go",
+	streams: true,
+	dials:   true,
 	listen: func(l link) (*end, error) {
 		gs, err := newGRPCServer(l)
 		if err != nil {
@@ -42,19 +46,10 @@ var plainGRPC = contender{
 	},
 }
 
-// The static windows of the tunnel's connections. Windows of fixed size keep
-// grpc-go from measuring the bandwidth with pings, which double the system
-// calls of sporadic traffic.
-const (
-	streamWindow = 1 << 20
-	connWindow   = 4 << 20
-)
-
 // newGRPCServer returns a server whose connections are as l says.
-func newGRPCServer(l link) (*grpc.Server, error) {
-	var opts []grpc.ServerOption
-	if l.staticWindows {
-		opts = append(opts, grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow))
+func newGRPCServer(l link, opts ...grpc.ServerOption) (*grpc.Server, error) {
+	if l.recommended {
+		opts = append(server.RecommendedOptions(), opts...)
 	}
 	if l.tls {
 		cert, err := selfSigned()
@@ -91,11 +86,11 @@ func dialGRPC(l link, addr string, count int) ([]*grpc.ClientConn, error) {
 		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
 	}
 	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds)}
-	if l.staticWindows {
-		opts = append(opts, grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow))
+	if l.recommended {
+		opts = append(client.RecommendedOptions(), opts...)
 	}
 	conns := make([]*grpc.ClientConn, count)
-	err := each(count, func(i int) error {
+	err := each(count, dialsAtOnce, func(i int) error {
 		cc, err := grpc.NewClient("passthrough:///"+addr, opts...)
 		if err != nil {
 			return err

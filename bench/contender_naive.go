@@ -48,7 +48,7 @@ var naiveTunnel = contender{
 			serving.Wait()
 			return err
 		}}
-		err = each(len(names), func(i int) error {
+		err = each(len(names), dialsAtOnce, func(i int) error {
 			ctx := metadata.AppendToOutgoingContext(context.Background(), "clientname", names[i])
 			stream, err := benchpb.NewNaiveTunnelClient(conns[i]).Connect(ctx)
 			if err != nil {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
 	"github.com/pushtunnel/pushtunnel/bench/benchpb"
 	"github.com/pushtunnel/pushtunnel/client"
 	"github.com/pushtunnel/pushtunnel/native"
-	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -21,21 +21,11 @@ var nativeProtocol = contender{
 		if err != nil {
 			return nil, err
 		}
-		push := server.New()
+		p := newPush("native")
 		served := make(chan error, 1)
-		go func() { served <- push.Serve(l, native.Protocol(native.WithPushes(&benchpb.Echo_ServiceDesc))) }()
-		e := &end{addr: l.Addr().String(), close: func() error {
-			push.Close()
-			return <-served
-		}}
-		e.connected = func() (sessions int) {
-			for range push.Sessions() {
-				sessions++
-			}
-			return sessions
-		}
-		e.stub = func(name string) benchpb.EchoClient { return benchpb.NewEchoClient(push.Client(name)) }
-		e.call = callStub(e.stub)
+		go func() { served <- p.server.Serve(l, native.Protocol(native.WithPushes(&benchpb.Echo_ServiceDesc))) }()
+		e := &end{addr: l.Addr().String()}
+		p.complete(e, func() error { return errors.Join(p.server.Close(), <-served) })
 		return e, nil
 	},
 	connect: func(_ link, addr string, names []string) (*end, error) {

@@ -65,7 +65,7 @@ var natsRequest = contender{
 			}
 			return nil
 		}}
-		err := each(len(names), func(i int) error {
+		err := each(len(names), dialsAtOnce, func(i int) error {
 			nc, err := nats.Connect(addr)
 			if err != nil {
 				return err

@@ -10,10 +10,11 @@ import (
 	"sync"
 )
 
-// rawFrames is the limit of what any protocol can do over TCP in Go, in this way:
-// a head of 48 bytes, calls that do not wait for each other, frames batched while
-// there are any, and nothing else: no codec, names only at the start, no
-// deadlines, no limits.
+// rawFrames is the native protocol's framing and nothing else: a head of 48 bytes,
+// calls that do not wait for each other, frames batched while there are any. There
+// is no codec, names only at the start, no deadlines, no limits. It is written in
+// the usual way, with a goroutine that writes and one buffer a frame, and so is no
+// limit of what TCP can do.
 var rawFrames = contender{
 	name: "raw TCP frames",
 	listen: func(link) (*end, error) {
@@ -48,7 +49,7 @@ var rawFrames = contender{
 			serving.Wait()
 			return nil
 		}}
-		err := each(len(names), func(i int) error {
+		err := each(len(names), dialsAtOnce, func(i int) error {
 			nc, err := net.Dial("tcp", addr)
 			if err != nil {
 				return err

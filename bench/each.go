@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// each calls f(0) to f(count-1), up to 32 at a time, and returns what went
+// each calls f(0) to f(count-1), so many at a time at most, and returns what went
 // wrong. After an error it begins no more.
-func each(count int, f func(int) error) error {
+func each(count, parallel int, f func(int) error) error {
 	var (
 		wg     sync.WaitGroup
 		next   atomic.Int64
 		failed atomic.Bool
-		errs   = make([]error, min(count, 32))
+		errs   = make([]error, min(count, parallel))
 	)
 	for w := range errs {
 		wg.Go(func() {

@@ -7,5 +7,8 @@ package main
 // it rises from 2.3 to 2.9.
 var liveData []byte
 
-// holdLiveData makes this process hold as much as a small server does.
-func holdLiveData() { liveData = make([]byte, 64<<20) }
+// defaultLiveData is as much as a small server holds, in MiB.
+const defaultLiveData = 64
+
+// holdLiveData makes this process hold so many MiB.
+func holdLiveData(mib int) { liveData = make([]byte, mib<<20) }

@@ -1,14 +1,15 @@
 // Bench measures how fast a server can call its connected clients by name, with
-// pushtunnel and with what one would use instead, side by side: in one process,
-// in alternating rounds, over TCP on 127.0.0.1.
+// pushtunnel and with what one would use instead, side by side: each in a process
+// of its own, in rounds that alternate finely, over TCP on 127.0.0.1.
 //
-//	go run .                        # everything, in under five minutes
+//	go run .                        # the table, in under five minutes
 //	go run . -quick                 # in under a minute
+//	go run . growth                 # cost as it grows, with charts: see growth.go
 //	go run . -case '64 callers' -contender 'plain|push'
 //	go run . -case '64 callers, 1 client, 100 B' -contender '^pushtunnel$' -cpuprofile cpu.out
 //
-// Where two ends share a process they share its processors and its collector
-// too: trust the ratios, not the rates.
+// Both ends share the processors, and mostly the process and its collector: trust
+// the ratios, not the rates.
 package main
 
 import (
@@ -24,8 +25,12 @@ import (
 
 func main() {
 	played, err := playRole()
-	if !played && err == nil {
-		err = measureAll(os.Args[1:], os.Stdout, os.Stderr)
+	switch args := os.Args[1:]; {
+	case played || err != nil:
+	case len(args) > 0 && args[0] == "growth":
+		err = measureGrowth(args[1:], os.Stdout, os.Stderr)
+	default:
+		err = measureAll(args, os.Stdout, os.Stderr)
 	}
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -37,11 +42,12 @@ func main() {
 func measureAll(args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	quick := flags.Bool("quick", false, "two short rounds, without variants")
-	rounds := flags.Int("rounds", 0, "rounds (default 5, or 2 if quick)")
-	duration := flags.Duration("sample", 0, "how long one sample takes (default 300ms, or 200ms if quick)")
+	quick := flags.Bool("quick", false, "few short rounds, without variants")
+	rounds := flags.Int("rounds", 0, "rounds (default 7, or 3 if quick)")
+	duration := flags.Duration("sample", 0, "how long each contender is measured in a round (default 320ms, or 150ms if quick)")
 	cases := flags.String("case", "", "only cases that match this `regexp`")
 	contenders := flags.String("contender", "", "only contenders that match this `regexp`, and plain grpc-go")
+	live := flags.Int("live", defaultLiveData, "how many `MiB` of other data each process holds")
 	cpuFile := flags.String("cpuprofile", "", "take one sample of one case and contender, and write its CPU profile to `file`")
 	memFile := flags.String("memprofile", "", "the same for a profile of allocations")
 	if err := flags.Parse(args); err != nil {
@@ -59,9 +65,9 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-contender: %w", err)
 	}
 
-	p := plan{rounds: 5, sample: 300 * time.Millisecond, retakes: 30 * time.Second, idleClients: 1000, progress: stderr}
+	p := plan{rounds: 7, slices: 4, sample: 320 * time.Millisecond, retakes: 30 * time.Second, idleClients: 1000, progress: stderr}
 	if *quick {
-		p.rounds, p.sample, p.retakes = 2, 200*time.Millisecond, 3*time.Second
+		p.rounds, p.slices, p.sample, p.retakes = 3, 2, 150*time.Millisecond, 2*time.Second
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds
@@ -75,10 +81,11 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 		p.idleCases = matching(idleCases, wantContender, idleCase.name)
 	}
 	if *quick {
+		p.workloads = slices.DeleteFunc(p.workloads, func(w workload) bool { return w.extra })
 		p.entrants = slices.DeleteFunc(p.entrants, func(e entrant) bool { return e.extra })
 		p.idleCases = slices.DeleteFunc(p.idleCases, func(c idleCase) bool { return c.extra })
 	}
-	holdLiveData()
+	holdLiveData(*live)
 	if *cpuFile != "" || *memFile != "" {
 		return profile(stdout, p, *cpuFile, *memFile)
 	}
@@ -91,5 +98,5 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 	}
 	r := run(p)
 	report(stdout, r)
-	return errors.Join(r.errs...)
+	return r.failed()
 }

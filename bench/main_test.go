@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -12,8 +11,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary play the parts of the processes that
-// measureIdle starts.
+// TestMain lets the test binary play the parts of the processes that the
+// benchmark starts.
 func TestMain(m *testing.M) {
 	played, err := playRole()
 	switch {
@@ -68,10 +67,13 @@ func TestEntrantsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A whole run, as short as it can be, fills every cell.
+// A run of some cases, as short as it can be, fills every cell.
 func TestRunPrintsATable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
 	var out strings.Builder
-	err := measureAll([]string{"-rounds", "2", "-sample", "20ms", "-case", "1 client,"}, &out, io.Discard)
+	err := measureAll([]string{"-rounds", "2", "-sample", "20ms", "-case", "64 callers, 1 client, 100 B|stream to"}, &out, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +84,11 @@ func TestRunPrintsATable(t *testing.T) {
 	}
 	if strings.Contains(out.String(), " – ") {
 		t.Errorf("a cell is empty:\n%s", out.String())
+	}
+	for _, word := range []string{"≥ 5 × ", "≤ 14 allocs ", "× raw TCP frames ", " targets are met"} {
+		if !strings.Contains(out.String(), word) {
+			t.Errorf("nothing says %q:\n%s", word, out.String())
+		}
 	}
 }
 
@@ -112,52 +119,6 @@ func TestMeasureAllRefuses(t *testing.T) {
 	} {
 		if err := measureAll(args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q: got no error", args)
-		}
-	}
-}
-
-func TestMedian(t *testing.T) {
-	for want, values := range map[float64][]float64{
-		2:   {3, 1, 2},
-		2.5: {4, 1, 2, 3},
-		7:   {7},
-	} {
-		if got := median(values); got != want {
-			t.Errorf("median(%v): got %v, want %v", values, got, want)
-		}
-	}
-	if got := median(nil); !math.IsNaN(got) {
-		t.Errorf("median of nothing: got %v, want NaN", got)
-	}
-}
-
-func TestPercentile(t *testing.T) {
-	var sorted []time.Duration
-	for i := range 200 {
-		sorted = append(sorted, time.Duration(i+1))
-	}
-	for p, want := range map[int]time.Duration{0: 1, 50: 100, 99: 198, 100: 200} {
-		if got := percentile(sorted, p); got != want {
-			t.Errorf("percentile %d of 1…200: got %d, want %d", p, got, want)
-		}
-	}
-	if got := percentile(nil, 50); got != 0 {
-		t.Errorf("percentile of nothing: got %d, want 0", got)
-	}
-}
-
-func TestNumber(t *testing.T) {
-	for want, got := range map[string]string{
-		"0":         number(0, 0),
-		"-123":      number(-123, 0),
-		"-1,234":    number(-1234, 0),
-		"999.50":    number(999.5, 2),
-		"1,000.0":   number(1000, 1),
-		"1,234,567": number(1234567, 0),
-		"–":         number(math.NaN(), 2),
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -20,12 +20,12 @@ func profile(w io.Writer, p plan, cpuFile, memFile string) (err error) {
 			len(p.workloads), len(p.entrants))
 	}
 	load, e := p.workloads[0], p.entrants[0]
-	f, err := startFleet(e.contender, e.link, load.clients)
+	f, err := startFleet(e.contender, e.link, load.job.Clients)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	if err := warmUp(f, load, e, p.sample); err != nil {
+	if _, err := f.do(load.job, p.sample); err != nil {
 		return err
 	}
 	if cpuFile != "" {
@@ -38,7 +38,7 @@ func profile(w io.Writer, p plan, cpuFile, memFile string) (err error) {
 			return err
 		}
 	}
-	s, err := take(f, load, e.timeout, duration)
+	s, err := f.take(load.job, duration)
 	pprof.StopCPUProfile()
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func profile(w io.Writer, p plan, cpuFile, memFile string) (err error) {
 			return err
 		}
 	}
-	fmt.Fprintf(w, "%s, %s: %s, %.1f allocations, %.0f B, %.1f µs of CPU and %.2f system calls a call\n",
-		load.name, e.name(), figureText(load, series{0: s}), s.allocs, s.bytes, micros(s.cpu), s.syscalls)
+	fmt.Fprintf(w, "%s, %s: %s, %.1f allocations, %.0f B, %.1f µs of CPU and %.2f system calls each\n",
+		load.name, e.name(), load.figure.text(load.job, s), s.allocs(), s.bytes(), s.cpu(), s.syscalls())
 	return nil
 }

@@ -1,65 +1,64 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"runtime"
+	"slices"
 	"time"
 )
 
 // A plan says how the measurement is done.
 type plan struct {
 	rounds      int
-	sample      time.Duration // how long one sample takes
+	slices      int           // how often the contenders alternate in a round
+	sample      time.Duration // how long each is measured in a round, in all
 	idleClients int           // over how many the memory is measured
-	retakes     time.Duration // time to spend, in all, on samples taken again
+	retakes     time.Duration // time to spend, in all, on rounds taken again
 	workloads   []workload
 	entrants    []entrant
 	idleCases   []idleCase
 	progress    io.Writer
 }
 
-// A series is the samples of one entrant in one case, by round. A round that
-// failed has no sample.
-type series map[int]sample
-
 // A result is what became of a plan.
 type result struct {
 	plan      plan
 	started   time.Time
 	elapsed   time.Duration
-	series    map[string]map[string]series // by workload's and entrant's name
-	idle      []idleSample                 // as plan.idleCases
-	samples   int
-	disturbed int // samples during which others took more than tolerated
+	cases     []*caseResult
+	idle      []idleSample // as plan.idleCases
+	rounds    int
+	disturbed int // rounds during which others took more than tolerated
 	errs      []error
 }
 
-// tolerated is the share of the machine that others may take during a sample.
+// tolerated is the share of the machine that others may take during a round.
 const tolerated = 0.10
 
 // run carries out p. Errors end up in the result, which says what could be
 // measured all the same.
 func run(p plan) *result {
-	r := &result{plan: p, started: time.Now(), series: make(map[string]map[string]series)}
+	r := &result{plan: p, started: time.Now()}
 	for _, w := range p.workloads {
-		r.series[w.name] = make(map[string]series)
+		c := &caseResult{workload: w, samples: make(map[string][]sample)}
 		for _, e := range p.entrants {
-			r.series[w.name][e.name()] = make(series)
-		}
-	}
-	for round := range p.rounds {
-		for _, w := range p.workloads {
-			fmt.Fprintf(p.progress, "\r\033[K%4.0fs  round %d of %d: %s", time.Since(r.started).Seconds(), round+1, p.rounds, w.name)
-			for i := range p.entrants {
-				// Each round another entrant begins, and the reference does
-				// not always meet the same neighbours.
-				r.measure(round, w, p.entrants[(i+round)%len(p.entrants)])
+			if e.can(w.job) {
+				c.entrants = append(c.entrants, e)
 			}
+		}
+		r.cases = append(r.cases, c)
+	}
+	// Cases that are about as many clients share the processes.
+	var done []int
+	for _, w := range p.workloads {
+		if clients := w.job.Clients; !slices.Contains(done, clients) {
+			done = append(done, clients)
+			r.measureCases(clients)
 		}
 	}
 	for _, c := range p.idleCases {
-		fmt.Fprintf(p.progress, "\r\033[K%4.0fs  %s: %s", time.Since(r.started).Seconds(), idleCaseName, c.name())
+		r.progress("%s: %s", idleCaseName, c.name())
 		s, err := measureIdle(c, p.idleClients)
 		if err != nil {
 			r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", idleCaseName, c.name(), err))
@@ -71,82 +70,111 @@ func run(p plan) *result {
 	return r
 }
 
-// measure takes the sample of one entrant in one case and round. If the machine
-// was not quiet it takes it again, as long as there is time for that, and keeps
-// the quietest.
-func (r *result) measure(round int, w workload, e entrant) {
-	const tries = 3
-	fail := func(err error) {
-		r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", w.name, e.name(), err))
-	}
-	f, err := startFleet(e.contender, e.link, w.clients)
-	if err != nil {
-		fail(err)
-		return
-	}
+func (r *result) progress(format string, args ...any) {
+	fmt.Fprintf(r.plan.progress, "\r\033[K%4.0fs  ", time.Since(r.started).Seconds())
+	fmt.Fprintf(r.plan.progress, format, args...)
+}
+
+// measureCases measures the cases about so many clients. Each entrant has a
+// process of its own, with both ends of its connections, that is there all the
+// time and idle while others are measured.
+func (r *result) measureCases(clients int) {
+	processes := make(map[string]*fleetProcess)
 	defer func() {
-		if err := f.close(); err != nil {
-			fail(fmt.Errorf("close: %w", err))
+		for name, p := range processes {
+			if err := p.stop(); err != nil {
+				r.errs = append(r.errs, fmt.Errorf("%s: close: %w", name, err))
+			}
 		}
 	}()
-	if err := warmUp(f, w, e, r.plan.sample); err != nil {
-		fail(fmt.Errorf("warm-up: %w", err))
-		return
-	}
-	best := sample{others: 1}
-	for try := range tries {
-		if try > 0 {
-			if r.plan.retakes <= 0 {
-				break
+	for _, c := range r.cases {
+		if c.workload.job.Clients != clients {
+			continue
+		}
+		for _, e := range c.entrants {
+			if processes[e.name()] != nil {
+				continue
 			}
-			r.plan.retakes -= r.plan.sample
+			r.progress("start %s with %d clients", e.name(), clients)
+			p, err := startFleetProcess(task{Contender: e.contender.name, Link: e.link.text(), Clients: clients})
+			if err != nil {
+				r.errs = append(r.errs, fmt.Errorf("%s: %w", e.name(), err))
+				continue
+			}
+			processes[e.name()] = p
 		}
-		s, err := take(f, w, e.timeout, r.plan.sample)
+		r.measureCase(c, processes)
+	}
+}
+
+// measureCase measures one case. An entrant that fails is out of it.
+func (r *result) measureCase(c *caseResult, processes map[string]*fleetProcess) {
+	left := slices.Clone(c.entrants)
+	take := func(e entrant, duration time.Duration) (s sample, ok bool) {
+		s, err := processes[e.name()].take(c.workload.job, duration)
 		if err != nil {
-			fail(err)
-			return
+			r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", c.workload.name, e.name(), err))
+			left = slices.DeleteFunc(left, func(o entrant) bool { return o.name() == e.name() })
+			delete(c.samples, e.name())
 		}
-		if s.others < best.others {
-			best = s
+		return s, err == nil
+	}
+	left = slices.DeleteFunc(left, func(e entrant) bool { return processes[e.name()] == nil })
+	const warmUp = 250 * time.Millisecond
+	for _, e := range slices.Clone(left) {
+		take(e, min(warmUp, r.plan.sample))
+	}
+	turn := 0
+	round := func() (samples map[string]sample, others float64) {
+		samples = make(map[string]sample)
+		var all costs
+		for range r.plan.slices {
+			turn++
+			order := slices.Clone(left)
+			for i := range order {
+				// Each time another entrant begins, and the reference does not
+				// always meet the same neighbours.
+				e := order[(i+turn)%len(order)]
+				if s, ok := take(e, r.plan.sample/time.Duration(r.plan.slices)); ok {
+					samples[e.name()] = samples[e.name()].plus(s)
+					all = all.plus(s.Costs)
+				}
+			}
 		}
-		if best.others <= tolerated {
+		return samples, all.others()
+	}
+	for n := range r.plan.rounds {
+		r.progress("%s: round %d of %d", c.workload.name, n+1, r.plan.rounds)
+		samples, others := r.quietest(round)
+		for _, e := range left {
+			c.samples[e.name()] = append(c.samples[e.name()], samples[e.name()])
+		}
+		r.rounds++
+		if others > tolerated {
+			r.disturbed++
+		}
+	}
+}
+
+// quietest takes a round. If the machine was not quiet it takes it again, as long as
+// there is time for that, and returns the quietest.
+func (r *result) quietest(round func() (map[string]sample, float64)) (best map[string]sample, others float64) {
+	const tries = 3
+	others = 2
+	for try := range tries {
+		started := time.Now()
+		if samples, o := round(); o < others {
+			best, others = samples, o
+		}
+		if try > 0 {
+			r.plan.retakes -= time.Since(started)
+		}
+		if others <= tolerated || r.plan.retakes <= 0 {
 			break
 		}
 	}
-	r.samples++
-	if best.others > tolerated {
-		r.disturbed++
-	}
-	r.series[w.name][e.name()][round] = best
+	return best, others
 }
 
-// warmUp makes calls until pools, stacks and connections are as they will be.
-func warmUp(f *fleet, w workload, e entrant, duration time.Duration) error {
-	if w.clients == 1 {
-		duration /= 2
-	}
-	runtime.GC() // what the fleet before has left
-	_, _, err := drive(f, w, e.timeout, duration)
-	return err
-}
-
-// ratios returns the spread of an entrant's ratios to the reference in the same
-// round.
-func (r *result) ratios(w workload, e entrant) spread {
-	var ratios []float64
-	for round, s := range r.series[w.name][e.name()] {
-		if base, ok := r.series[w.name][reference.name()][round]; ok {
-			ratios = append(ratios, s.figure(w)/base.figure(w))
-		}
-	}
-	return spreadOf(ratios)
-}
-
-// median returns the median over rounds of what of picks.
-func (s series) median(of func(sample) float64) float64 {
-	var values []float64
-	for _, v := range s {
-		values = append(values, of(v))
-	}
-	return median(values)
-}
+// failed returns all that went wrong.
+func (r *result) failed() error { return errors.Join(r.errs...) }

@@ -1,162 +1,77 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// A sample is what one entrant did in one case in one round. Costs are of both
-// ends together, for they share the process.
+// A sample is what a fleet did in some time, and what it cost. Costs are of both
+// ends together, for they share the process. Samples can be added up.
 type sample struct {
-	callsPerSecond float64
-	p50, p99       time.Duration // of a lone caller only
-	allocs, bytes  float64       // allocated, per call
-	cpu            time.Duration // per call
-	syscalls       float64       // read and write, per call
-	others         float64       // share of the machine's CPU that went elsewhere
+	Ops       int             // calls that have ended, or messages that have arrived
+	Elapsed   time.Duration   // in all
+	Latencies []time.Duration // of each call, if the job says so
+	Moved     int64           // bytes that a stream has sent beside the calls
+	Costs     costs
 }
 
-// figure is the number that w compares.
-func (s sample) figure(w workload) float64 {
-	if w.latency {
-		return float64(s.p50)
+// plus returns both samples as one.
+func (s sample) plus(o sample) sample {
+	return sample{
+		Ops:       s.Ops + o.Ops,
+		Elapsed:   s.Elapsed + o.Elapsed,
+		Latencies: slices.Concat(s.Latencies, o.Latencies),
+		Moved:     s.Moved + o.Moved,
+		Costs:     s.Costs.plus(o.Costs),
 	}
-	return s.callsPerSecond
 }
 
-// take drives f as w says for about duration and measures it.
-func take(f *fleet, w workload, timeout, duration time.Duration) (sample, error) {
-	before, start := readCosts(), time.Now()
-	calls, latencies, err := drive(f, w, timeout, duration)
-	elapsed, costs := time.Since(start), readCosts().minus(before)
+// rate is how many operations there were per second.
+func (s sample) rate() float64 { return float64(s.Ops) / s.Elapsed.Seconds() }
+
+// moved is how many bytes per second a stream has sent beside the calls.
+func (s sample) moved() float64 { return float64(s.Moved) / s.Elapsed.Seconds() }
+
+// percentile returns what p percent of the latencies do not exceed, in
+// microseconds.
+func (s sample) percentile(p int) float64 {
+	return micros(percentile(slices.Sorted(slices.Values(s.Latencies)), p))
+}
+
+// Costs per operation.
+func (s sample) allocs() float64   { return float64(s.Costs.Mallocs) / float64(s.Ops) }
+func (s sample) bytes() float64    { return float64(s.Costs.MallocBytes) / float64(s.Ops) }
+func (s sample) cpu() float64      { return micros(s.Costs.CPU) / float64(s.Ops) }
+func (s sample) syscalls() float64 { return float64(s.Costs.Syscalls) / float64(s.Ops) }
+
+// errNoOps means that nothing was done within the time of a sample.
+var errNoOps = errors.New("nothing ended in time")
+
+// take has f do a job for about duration and measures it.
+func (f *fleet) take(j job, duration time.Duration) (sample, error) {
+	before := readCosts()
+	s, err := f.do(j, duration)
 	if err != nil {
 		return sample{}, err
 	}
-	if calls == 0 {
-		return sample{}, errors.New("no call ended in time")
+	if s.Ops == 0 {
+		return sample{}, errNoOps
 	}
-	n := float64(calls)
-	s := sample{
-		callsPerSecond: n / elapsed.Seconds(),
-		allocs:         float64(costs.mallocs) / n,
-		bytes:          float64(costs.mallocBytes) / n,
-		cpu:            costs.cpu / time.Duration(calls),
-		syscalls:       float64(costs.syscalls) / n,
-		others:         costs.others(),
-	}
-	if w.callers == 1 {
-		slices.Sort(latencies)
-		s.p50, s.p99 = percentile(latencies, 50), percentile(latencies, 99)
-	}
+	s.Costs = readCosts().minus(before)
 	return s, nil
 }
 
-// drive makes calls for about duration. It returns how many there were and, if
-// there is one caller, how long each took. The first error ends it.
-func drive(f *fleet, w workload, timeout, duration time.Duration) (calls int, latencies []time.Duration, _ error) {
-	var (
-		callers sync.WaitGroup
-		stop    atomic.Bool
-		counts  = make([]int, w.callers)
-		errs    = make([]error, w.callers)
-	)
-	if w.callers == 1 {
-		latencies = make([]time.Duration, 0, 1<<17)
+// do has f do a job for about duration. The first error ends it.
+func (f *fleet) do(j job, duration time.Duration) (sample, error) {
+	switch j.Kind {
+	case download, upload:
+		return f.stream(j, duration)
+	case beside:
+		return f.callBeside(j)
+	case fanout:
+		return f.fanOut(j)
+	default:
+		return f.callFor(j, duration)
 	}
-	for i := range w.callers {
-		callers.Go(func() {
-			data := make([]byte, w.size)
-			var count int
-			var err error
-			for last := time.Now(); err == nil && !stop.Load(); count++ {
-				err = callOnce(f, timeout, data)
-				if w.callers == 1 {
-					now := time.Now()
-					latencies = append(latencies, now.Sub(last))
-					last = now
-				}
-			}
-			counts[i], errs[i] = count, err
-			if err != nil {
-				stop.Store(true)
-			}
-		})
-	}
-	ended := make(chan struct{})
-	go func() { callers.Wait(); close(ended) }()
-	timer := time.AfterFunc(duration, func() { stop.Store(true) })
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-time.After(duration + 10*time.Second):
-		return 0, nil, errors.New("a call has not ended for ten seconds")
-	}
-	for _, count := range counts {
-		calls += count
-	}
-	return calls, latencies, errors.Join(errs...)
-}
-
-// callOnce calls a client chosen at random.
-func callOnce(f *fleet, timeout time.Duration, data []byte) error {
-	ctx := context.Background()
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	answer, err := f.caller.call(ctx, f.names[rand.IntN(len(f.names))], data)
-	if err == nil && len(answer) != len(data) {
-		err = fmt.Errorf("sent %d bytes and got %d back", len(data), len(answer))
-	}
-	return err
-}
-
-// costs are counters of this process and this machine.
-type costs struct {
-	mallocs, mallocBytes uint64
-	systemCosts
-}
-
-// systemCosts is the part of costs that the operating system knows; zero where
-// it does not tell.
-type systemCosts struct {
-	cpu      time.Duration // of this process
-	syscalls uint64        // read and write, of this process
-	busy     time.Duration // of the whole machine, time stolen by its host included
-	total    time.Duration // of all the machine's CPUs
-}
-
-func readCosts() costs {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return costs{m.Mallocs, m.TotalAlloc, readSystemCosts()}
-}
-
-func (c costs) minus(b costs) costs {
-	return costs{
-		mallocs:     c.mallocs - b.mallocs,
-		mallocBytes: c.mallocBytes - b.mallocBytes,
-		systemCosts: systemCosts{
-			cpu:      c.cpu - b.cpu,
-			syscalls: c.syscalls - b.syscalls,
-			busy:     c.busy - b.busy,
-			total:    c.total - b.total,
-		},
-	}
-}
-
-// others is the share of the machine that went to other processes.
-func (c costs) others() float64 {
-	if c.total <= 0 {
-		return 0
-	}
-	return max(0, float64(c.busy-c.cpu)/float64(c.total))
 }
