@@ -35,8 +35,12 @@ func (h *heartbeat) init(s *Session) {
 
 func (h *heartbeat) now() time.Duration { return time.Since(h.start0) }
 
-// heard notes that a batch has come.
-func (h *heartbeat) heard() { h.last.Store(int64(h.now())) }
+// heard notes that a batch has come, and returns how long after the one before, or
+// after the beginning.
+func (h *heartbeat) heard() time.Duration {
+	now := int64(h.now())
+	return time.Duration(now - h.last.Swap(now))
+}
 
 // start begins to listen, unless there are no heartbeats.
 func (h *heartbeat) start() {

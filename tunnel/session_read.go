@@ -16,6 +16,9 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
 
+// warm is how long after a batch the next is taken on the same stack.
+const warm = time.Second
+
 // read is the session's goroutine. It reads until the transport ends, which
 // Close sees to. Nothing in it waits for a call.
 func (s *Session) read() {
@@ -28,28 +31,50 @@ func (s *Session) read() {
 			s.end(err)
 			return
 		}
-		if s.ended() {
-			batch.Free()
-			continue
-		}
-		s.live.heard()
-		n := batch.Len()
-		s.out.received.Add(uint64(n)) //nolint:gosec // a length
-		if n > wire.MaxBatch {
-			err = fmt.Errorf("a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+		if s.live.heard() < warm && s.welcomed {
+			s.take(batch)
 		} else {
-			err = s.readBatch(batch)
+			s.takeApart(batch)
 		}
+	}
+}
+
+// takeApart takes a batch on the stack of another goroutine. The stack of a session
+// that is used little stays as small as it was: stacks are most of what it costs.
+//
+//go:noinline
+func (s *Session) takeApart(batch mem.Buffer) {
+	done := make(chan struct{})
+	s.cfg.Workers.Go(func() {
+		s.take(batch)
+		close(done)
+	})
+	<-done
+}
+
+// take takes a batch.
+func (s *Session) take(batch mem.Buffer) {
+	if s.ended() {
 		batch.Free()
-		if err != nil {
-			s.Close(protocolError(err))
-			continue
-		}
-		spent := s.out.kick()
-		for c := spent.head; c != nil; c = spent.head {
-			spent.remove(c)
-			c.owner.(*handlerCall).recycle() //nolint:forcetypeassert // it is no other's to be
-		}
+		return
+	}
+	var err error
+	n := batch.Len()
+	s.out.received.Add(uint64(n)) //nolint:gosec // a length
+	if n > wire.MaxBatch {
+		err = fmt.Errorf("a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+	} else {
+		err = s.readBatch(batch)
+	}
+	batch.Free()
+	if err != nil {
+		s.Close(protocolError(err))
+		return
+	}
+	spent := s.out.kick()
+	for c := spent.head; c != nil; c = spent.head {
+		spent.remove(c)
+		c.owner.(*handlerCall).recycle() //nolint:forcetypeassert // it is no other's to be
 	}
 }
 
