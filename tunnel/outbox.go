@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// batchTarget is how large a batch may become, in bytes: with gRPC's 5-byte
-	// prefix it fills one HTTP/2 DATA frame.
-	batchTarget = 16<<10 - 5
+	// smallFrame is the size below which a frame begins a batch of such frames, for
+	// which no more than a largeBuffer is worth while.
+	smallFrame = 4 << 10
 	// ackEvery is how many received bytes are confirmed without being asked.
 	ackEvery = 64 << 10
 	// ackWith is how many received bytes are worth to be confirmed with what is
@@ -41,6 +41,7 @@ const (
 // to say and the window to say it take turns, a piece each.
 type outbox struct {
 	session  *Session
+	most     int           // bytes of a batch: Transport.BatchBytes
 	received atomic.Uint64 // bytes of batches that came in; set by the reader
 	open     atomic.Int64  // calls that have entered and not left
 	leaving  atomic.Bool   // no more may enter
@@ -61,7 +62,7 @@ type outbox struct {
 }
 
 func (o *outbox) init(s *Session) {
-	o.session = s
+	o.session, o.most = s, s.transport.BatchBytes()
 	o.transit.window = minTransit
 }
 
@@ -432,10 +433,15 @@ func (o *outbox) build() mem.Buffer {
 		return nil
 	}
 	size := len(o.control) + ackSize
+	most := o.most
 	if c := o.ready.head; c != nil {
-		size += c.nextSize()
+		n := c.nextSize()
+		if n < smallFrame {
+			most = min(most, largeBuffer)
+		}
+		size += n
 		if c.next != nil || c.items.len() > 1 {
-			size = max(size, batchTarget)
+			size = max(size, most)
 		}
 	}
 	buf := pool.Get(size)
@@ -448,7 +454,7 @@ func (o *outbox) build() mem.Buffer {
 		b = wire.AppendSessionFrame(b, wire.AppendReceived(part[:0], n))
 	}
 	for c := o.ready.head; c != nil && o.transit.room(time.Now); c = o.ready.head {
-		if len(b) > 0 && len(b)+c.nextSize() > batchTarget {
+		if len(b) > 0 && len(b)+c.nextSize() > most {
 			break
 		}
 		o.ready.remove(c)

@@ -226,7 +226,7 @@ func TestProtocolDocLimits(t *testing.T) {
 	doc := readProtocolDoc(t)
 	for name, value := range map[string]int{
 		"batch, at most":                    wire.MaxBatch,
-		"batch, better no more":             batchTarget,
+		"batch, better no more":             streamBatch,
 		"piece, at most":                    wire.MaxPiece,
 		"message cost besides its bytes":    wire.MessageOverhead,
 		"pair cost besides key and value":   wire.PairOverhead,
