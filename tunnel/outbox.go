@@ -89,7 +89,11 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.bytes += it.message.Len() + waiting
 	}
 	o.enlist(c)
-	o.flush(true)
+	if it.more {
+		o.flushSoon()
+	} else {
+		o.flush(true)
+	}
 	return true
 }
 
@@ -345,6 +349,19 @@ func (o *outbox) flush(yield bool) {
 	}
 	o.mu.Unlock()
 	go o.sendAll(more)
+}
+
+// flushSoon has what is ready sent by another goroutine. What comes before that runs
+// travels along. o.mu is held and released.
+func (o *outbox) flushSoon() {
+	if o.flushing || !o.due() {
+		o.rest()
+		o.mu.Unlock()
+		return
+	}
+	o.flushing = true
+	o.mu.Unlock()
+	go o.sendAll(false)
 }
 
 // sendAll sends all that is ready, and may block; more says that the transport
