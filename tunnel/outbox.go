@@ -457,8 +457,10 @@ func (o *outbox) build() mem.Buffer {
 			most = min(most, largeBuffer)
 		}
 		size += n
-		if c.next != nil || c.items.len() > 1 {
+		if c.next != nil {
 			size = max(size, most)
+		} else {
+			size = max(size, min(most, c.bytes))
 		}
 	}
 	buf := pool.Get(size)
