@@ -3,10 +3,14 @@
 package cost
 
 import (
+	"context"
 	"io"
+	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/stats"
 )
 
 // The limits below are what was measured, and a little more.
@@ -23,33 +27,25 @@ func TestAllocationsOfAUnaryCall(t *testing.T) {
 			return err
 		}
 		limit := limits[w.name]
-		if got := per(t, 1, 4000, allocations, call); got > limit.alone {
-			t.Errorf("%.1f allocations a call of one caller, want %.0f at most", got, limit.alone)
-		} else {
-			t.Logf("%.1f allocations a call of one caller", got)
-		}
-		if got := per(t, 64, 20000, allocations, call); got > limit.among {
-			t.Errorf("%.1f allocations a call of 64 callers, want %.0f at most", got, limit.among)
-		} else {
-			t.Logf("%.1f allocations a call of 64 callers", got)
-		}
-		if got := per(t, 64, 20000, allocated, call); got > limit.bytes {
-			t.Errorf("%.0f bytes allocated a call of 64 callers, want %.0f at most", got, limit.bytes)
-		} else {
-			t.Logf("%.0f bytes allocated a call of 64 callers", got)
-		}
+		check(t, "allocations a call of one caller", per(t, 1, 4000, allocations, call), limit.alone)
+		check(t, "allocations a call of 64 callers", per(t, 64, 20000, allocations, call), limit.among)
+		check(t, "bytes allocated a call of 64 callers", per(t, 64, 20000, allocated, call), limit.bytes)
 	})
 }
 
-func TestAllocationsOfAStreamedMessage(t *testing.T) {
-	limits := map[string]float64{"stream": 6, "direct": 6}
+// A message of a stream travels with those before and behind it.
+func TestCostOfAStreamedMessage(t *testing.T) {
+	limits := map[string]struct{ allocations, systemCalls float64 }{
+		"stream": {6, 0.2},
+		"direct": {6, 0.2},
+	}
 	eachWay(t, func(t *testing.T, w way, stub testgrpc.TestServiceClient) {
 		const messages = 20000
 		r := &testgrpc.StreamingOutputCallRequest{
 			Payload:            request(100).GetPayload(),
 			ResponseParameters: []*testgrpc.ResponseParameters{{Size: messages}},
 		}
-		got := per(t, 1, 4, allocations, func() error {
+		read := func() error {
 			s, err := stub.StreamingOutputCall(t.Context(), r)
 			for err == nil {
 				_, err = s.Recv()
@@ -58,13 +54,41 @@ func TestAllocationsOfAStreamedMessage(t *testing.T) {
 				err = nil
 			}
 			return err
-		}) / messages
-		if got > limits[w.name] {
-			t.Errorf("%.2f allocations a message, want %.0f at most", got, limits[w.name])
 		}
-		t.Logf("%.2f allocations a message", got)
+		limit := limits[w.name]
+		check(t, "allocations a message", per(t, 1, 4, allocations, read)/messages, limit.allocations)
+		if systemCalls() > 0 {
+			check(t, "system calls a message", per(t, 1, 4, systemCalls, read)/messages, limit.systemCalls)
+		}
 	})
 }
+
+// A call is one message each way on the gRPC stream, or less: many travel together.
+func TestMessagesOfAUnaryCall(t *testing.T) {
+	counter := new(messageCounter)
+	stub := testgrpc.NewTestServiceClient(connect(t, ways[0], grpc.StatsHandler(counter)))
+	r := request(100)
+	call := func() error {
+		_, err := stub.UnaryCall(t.Context(), r)
+		return err
+	}
+	check(t, "messages a call of one caller", per(t, 1, 4000, counter.Load, call), 2.1)
+	check(t, "messages a call of 64 callers", per(t, 64, 20000, counter.Load, call), 0.5)
+}
+
+// messageCounter counts the messages of a gRPC server, in both directions.
+type messageCounter struct{ atomic.Uint64 }
+
+func (c *messageCounter) HandleRPC(_ context.Context, s stats.RPCStats) {
+	switch s.(type) {
+	case *stats.InPayload, *stats.OutPayload:
+		c.Add(1)
+	}
+}
+
+func (*messageCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*messageCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (*messageCounter) HandleConn(context.Context, stats.ConnStats)                       {}
 
 func TestSystemCallsOfAUnaryCall(t *testing.T) {
 	if systemCalls() == 0 {
@@ -81,16 +105,8 @@ func TestSystemCallsOfAUnaryCall(t *testing.T) {
 			return err
 		}
 		limit := limits[w.name]
-		got := per(t, 1, 4000, systemCalls, call)
-		t.Logf("%.2f system calls a call of one caller", got)
-		if got > limit.alone {
-			t.Errorf("want %.0f at most", limit.alone)
-		}
-		got = per(t, 64, 20000, systemCalls, call)
-		t.Logf("%.2f system calls a call of 64 callers", got)
-		if got > limit.among {
-			t.Errorf("want %.1f at most", limit.among)
-		}
+		check(t, "system calls a call of one caller", per(t, 1, 4000, systemCalls, call), limit.alone)
+		check(t, "system calls a call of 64 callers", per(t, 64, 20000, systemCalls, call), limit.among)
 	})
 }
 
@@ -103,13 +119,9 @@ func TestSystemCallsOfALargeCall(t *testing.T) {
 	limits := map[string]float64{"stream": 4, "direct": 3}
 	eachWay(t, func(t *testing.T, w way, stub testgrpc.TestServiceClient) {
 		r := request(16 << 10)
-		got := per(t, 64, 10000, systemCalls, func() error {
+		check(t, "system calls a call", per(t, 64, 10000, systemCalls, func() error {
 			_, err := stub.UnaryCall(t.Context(), r)
 			return err
-		})
-		t.Logf("%.2f system calls a call", got)
-		if got > limits[w.name] {
-			t.Errorf("want %.0f at most", limits[w.name])
-		}
+		}), limits[w.name])
 	})
 }

@@ -43,9 +43,9 @@ func eachWay(t *testing.T, test func(t *testing.T, w way, stub testgrpc.TestServ
 }
 
 // connect returns the connection to a client.
-func connect(t *testing.T, w way) grpc.ClientConnInterface {
+func connect(t *testing.T, w way, opts ...grpc.ServerOption) grpc.ClientConnInterface {
 	push := server.New()
-	g := grpc.NewServer(append(server.RecommendedOptions(), push.Direct(nil))...)
+	g := grpc.NewServer(append(append(server.RecommendedOptions(), push.Direct(nil)), opts...)...)
 	push.Register(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -86,7 +86,9 @@ func connect(t *testing.T, w way) grpc.ClientConnInterface {
 }
 
 // echo returns what comes.
-type echo struct{ testgrpc.UnimplementedTestServiceServer }
+type echo struct {
+	testgrpc.UnimplementedTestServiceServer
+}
 
 func (echo) EmptyCall(context.Context, *testgrpc.Empty) (*testgrpc.Empty, error) {
 	return &testgrpc.Empty{}, nil
@@ -140,6 +142,16 @@ func per(t *testing.T, callers, count int, counter func() uint64, call func() er
 	before := counter()
 	many(t, callers, count, call)
 	return float64(counter()-before) / float64(count)
+}
+
+// check compares what something costs with its limit.
+func check(t *testing.T, what string, got, limit float64) {
+	t.Helper()
+	if got > limit {
+		t.Errorf("got %.2f %s, want at most %g", got, what, limit)
+		return
+	}
+	t.Logf("%.2f %s", got, what)
 }
 
 // allocations counts the allocations of this process.
