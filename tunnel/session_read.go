@@ -20,7 +20,9 @@ import (
 const warm = time.Second
 
 // read is the session's goroutine. It reads until the transport ends, which
-// Close sees to. Nothing in it waits for a call.
+// Close sees to. Nothing in it waits for a call. What comes to a session that is used
+// little is taken apart, so that its stack stays as small as it was: stacks are most of
+// what an idle session costs.
 func (s *Session) read() {
 	for {
 		batch, err := s.transport.Recv()
@@ -34,25 +36,14 @@ func (s *Session) read() {
 		if s.live.heard() < warm && s.welcomed {
 			s.take(batch)
 		} else {
-			s.takeApart(batch)
+			s.cfg.Workers.Apart(func() { s.take(batch) })
 		}
 	}
 }
 
-// takeApart takes a batch on the stack of another goroutine. The stack of a session
-// that is used little stays as small as it was: stacks are most of what it costs.
+// take takes a batch.
 //
 //go:noinline
-func (s *Session) takeApart(batch mem.Buffer) {
-	done := make(chan struct{})
-	s.cfg.Workers.Go(func() {
-		s.take(batch)
-		close(done)
-	})
-	<-done
-}
-
-// take takes a batch.
 func (s *Session) take(batch mem.Buffer) {
 	if s.ended() {
 		batch.Free()
