@@ -208,7 +208,7 @@ func TestProtocolDocWindows(t *testing.T) {
 			map[bool]string{true: "blocked", false: ""}[blocked])
 		given += in.win.consume(cost(n, first))
 		if blocked {
-			given += in.grow()
+			given += in.grow(piece{blocked: true})
 			if err := send.add(given); err != nil {
 				t.Fatal(err)
 			}
