@@ -42,6 +42,16 @@ func (h *heartbeat) heard() time.Duration {
 	return time.Duration(now - h.last.Swap(now))
 }
 
+// idleTime is how long a session is silent before it counts as one that is used
+// little.
+const idleTime = 10 * time.Second
+
+// idle reports whether a session that was silent for so long is used little. One
+// that hears heartbeats and nothing else is.
+func (h *heartbeat) idle(silent time.Duration) bool {
+	return silent > idleTime || h.interval > 0 && silent > h.interval/2
+}
+
 // start begins to listen, unless there are no heartbeats.
 func (h *heartbeat) start() {
 	if h.interval <= 0 {

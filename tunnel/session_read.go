@@ -16,9 +16,6 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
 
-// warm is how long after a batch the next is taken on the same stack.
-const warm = time.Second
-
 // read is the session's goroutine. It reads until the transport ends, which
 // Close sees to. Nothing in it waits for a call. What comes to a session that is used
 // little is taken apart, so that its stack stays as small as it was: stacks are most of
@@ -33,7 +30,7 @@ func (s *Session) read() {
 			s.end(err)
 			return
 		}
-		if s.live.heard() < warm && s.welcomed {
+		if silent := s.live.heard(); s.welcomed && !s.live.idle(silent) {
 			s.take(batch)
 		} else {
 			s.cfg.Workers.Apart(func() { s.take(batch) })
