@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -73,6 +74,7 @@ func measureGrowth(args []string, stdout, stderr io.Writer) error {
 		}
 		curves = append(curves, measured...)
 	}
+	curves = slices.DeleteFunc(curves, func(c *curve) bool { return len(c.lines) == 0 })
 	fmt.Fprint(g.progress, "\r\033[K")
 	if len(curves) == 0 {
 		return errors.Join(append(errs, fmt.Errorf("nothing measured for -part %q", *parts))...)

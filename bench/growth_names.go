@@ -23,7 +23,6 @@ func (g *growth) names() (_ []*curve, err error) {
 	leave := newCurve("names-leave", "a session that goes against names", "names in the registry", "ns per session", flat)
 	list := newCurve("names-list", "a list of all sessions", "names in the registry", "ms", linear)
 	memory := newCurve("names-memory", "memory of a name", "names in the registry", "bytes per name, without the session's part", flat)
-	liveData = nil // memory is counted here
 	r, err := newFilledRegistry()
 	if err != nil {
 		return nil, err
@@ -38,13 +37,14 @@ func (g *growth) names() (_ []*curve, err error) {
 		}
 		enter.add(registryName, n, took)
 		memory.add(registryName, n, (heapInUse()-empty)/float64(n))
-		for name, measure := range map[*curve]func() (float64, error){call: r.call, list: r.list} {
-			value, err := measure()
-			if err != nil {
-				return nil, err
-			}
-			name.add(registryName, n, value)
+		if took, err = r.call(); err != nil {
+			return nil, err
 		}
+		call.add(registryName, n, took)
+		if took, err = r.list(); err != nil {
+			return nil, err
+		}
+		list.add(registryName, n, took)
 		leave.add(registryName, n, r.remove())
 	}
 	return []*curve{call, enter, leave, list, memory}, nil
@@ -146,16 +146,22 @@ func (r *filledRegistry) call() (float64, error) {
 	return nanos(started, count), nil
 }
 
-// list goes through all sessions, and returns how many milliseconds that took.
+// list goes through all sessions a few times, and returns how many milliseconds that
+// took, the median.
 func (r *filledRegistry) list() (float64, error) {
-	started, found := time.Now(), 0
-	for range r.server.Sessions() {
-		found++
+	const count = 5
+	var took []float64
+	for range count {
+		started, found := time.Now(), 0
+		for range r.server.Sessions() {
+			found++
+		}
+		took = append(took, nanos(started, 1)/1e6)
+		if found != len(r.links) {
+			return 0, fmt.Errorf("found %d sessions of %d", found, len(r.links))
+		}
 	}
-	if found != len(r.links) {
-		return 0, fmt.Errorf("found %d sessions of %d", found, len(r.links))
-	}
-	return nanos(started, 1) / 1e6, nil
+	return median(took), nil
 }
 
 func nanos(since time.Time, count int) float64 {
