@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // callers measures calls of more and more callers to one client.
@@ -137,10 +138,13 @@ func (all growthFleets) alternate(g *growth, j job, each func(contender, sample)
 	return errors.Join(errs...)
 }
 
+// stop ends all at the same time.
 func (all growthFleets) stop() error {
-	var errs []error
-	for _, f := range all {
-		errs = append(errs, f.role.stop())
+	var stopping sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, f := range all {
+		stopping.Go(func() { errs[i] = f.role.stop() })
 	}
+	stopping.Wait()
 	return errors.Join(errs...)
 }
