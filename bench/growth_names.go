@@ -16,9 +16,10 @@ import (
 )
 
 // names measures the registry with more and more names in it: sessions without
-// connections, which answer at once. So the time of a call is the server's own.
+// connections, which answer at once. So the time of a call is the server's own. A map
+// of the same names shows how much of it is that they no longer fit into the caches.
 func (g *growth) names() (_ []*curve, err error) {
-	call := newCurve("names-call", "a call against names", "names in the registry", "ns per call, without its session's part", flat)
+	call := newCurve("names-call", "a call against names", "names in the registry", "ns per call, without the session's part", flat)
 	enter := newCurve("names-enter", "a session that comes against names", "names in the registry", "ns per session", flat)
 	leave := newCurve("names-leave", "a session that goes against names", "names in the registry", "ns per session", flat)
 	list := newCurve("names-list", "a list of all sessions", "names in the registry", "ms", linear)
@@ -41,6 +42,7 @@ func (g *growth) names() (_ []*curve, err error) {
 			return nil, err
 		}
 		call.add(registryName, n, took)
+		call.add(mapName, n, r.lookup())
 		if took, err = r.list(); err != nil {
 			return nil, err
 		}
@@ -50,7 +52,11 @@ func (g *growth) names() (_ []*curve, err error) {
 	return []*curve{call, enter, leave, list, memory}, nil
 }
 
-const registryName = "server"
+// The names of the lines.
+const (
+	registryName = "server"
+	mapName      = "a map alone"
+)
 
 // heapInUse is the heap without what can be collected.
 func heapInUse() float64 {
@@ -133,17 +139,33 @@ func (r *filledRegistry) remove() float64 {
 	return took
 }
 
+// callsOfNames is how many calls are measured.
+const callsOfNames = 200_000
+
 // call calls names at random, and returns how many nanoseconds each call took.
 func (r *filledRegistry) call() (float64, error) {
-	const count = 200_000
 	ctx := context.Background()
 	started := time.Now()
-	for range count {
+	for range callsOfNames {
 		if err := r.server.Client(r.names[rand.IntN(len(r.links))]).Invoke(ctx, "/bench/Nothing", nil, nil); err != nil {
 			return 0, err
 		}
 	}
-	return nanos(started, count), nil
+	return nanos(started, callsOfNames), nil
+}
+
+// lookup does the same with nothing but a map.
+func (r *filledRegistry) lookup() float64 {
+	links := make(map[string]*deadLink, len(r.links))
+	for i, l := range r.links {
+		links[r.names[i]] = l
+	}
+	ctx := context.Background()
+	started := time.Now()
+	for range callsOfNames {
+		_ = links[r.names[rand.IntN(len(r.links))]].Invoke(ctx, "/bench/Nothing", nil, nil)
+	}
+	return nanos(started, callsOfNames)
 }
 
 // list goes through all sessions a few times, and returns how many milliseconds that
