@@ -143,7 +143,7 @@ func (all growthFleets) stop() error {
 	var stopping sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, f := range all {
-		stopping.Go(func() { errs[i] = f.role.stop() })
+		stopping.Go(func() { errs[i] = f.stop() })
 	}
 	stopping.Wait()
 	return errors.Join(errs...)
