@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -20,7 +19,7 @@ type registry struct {
 	names   map[string]*group
 	ids     map[string]*Session
 	waiters map[string]*waiter
-	added   uint64        // how many sessions there have been
+	order   order         // the sessions that are in names
 	gone    chan struct{} // closed, and made anew, when the last session goes
 
 	closed <-chan struct{} // closed when nobody shall wait any more
@@ -60,15 +59,16 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 	// A client that comes back shows the id of its old session, which only it
 	// knows. So it is not in its own way. Nor is a session that showed the same:
 	// the client has not seen the answer to it, or it would show that one's id.
+	var left []*Session // those that take no more calls from now on
 	if old := r.ids[previous]; old != nil && old.Name() == name {
-		others = without(others, old)
+		others, left = without(others, old), append(left, old)
 		if lost {
 			replaced = append(replaced, old)
 		}
 	}
 	for _, other := range others {
 		if previous != "" && other.previous == previous {
-			others = without(others, other)
+			others, left = without(others, other), append(left, other)
 			replaced = append(replaced, other)
 		}
 	}
@@ -77,13 +77,16 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 		case RefuseDuplicates:
 			return nil, status.Errorf(codes.AlreadyExists, "pushtunnel: client name %q is in use", name)
 		case ReplaceDuplicates:
-			replaced = append(replaced, others...)
+			replaced, left = append(replaced, others...), append(left, others...)
 			others = nil
 		case AllowDuplicates:
 		}
 	}
-	s.previous, s.number = previous, r.added
-	r.added++
+	for _, other := range left {
+		r.order.remove(other)
+	}
+	s.previous = previous
+	r.order.add(s)
 	r.put(name, append(slices.Clip(others), s))
 	r.ids[s.ID()] = s
 	if w := r.waiters[name]; w != nil {
@@ -123,6 +126,7 @@ func (r *registry) retire(s *Session) {
 
 func (r *registry) retireLocked(s *Session) {
 	if g := r.names[s.Name()]; g != nil && slices.Contains(g.sessions, s) {
+		r.order.remove(s)
 		r.put(s.Name(), without(g.sessions, s))
 	}
 }
@@ -203,15 +207,10 @@ func (r *registry) all() []*Session {
 func (r *registry) list(names []string) []*Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	var sessions []*Session
 	if len(names) == 0 {
-		sessions = make([]*Session, 0, len(r.ids))
-		for _, g := range r.names {
-			sessions = append(sessions, g.sessions...)
-		}
-		slices.SortFunc(sessions, func(a, b *Session) int { return cmp.Compare(a.number, b.number) })
-		return sessions
+		return r.order.all()
 	}
+	var sessions []*Session
 	for _, name := range names {
 		if g := r.names[name]; g != nil {
 			sessions = append(sessions, g.sessions...)

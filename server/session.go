@@ -21,7 +21,7 @@ type Session struct {
 	since  time.Time
 
 	// The registry's.
-	number   uint64 // counts the sessions
+	slot     int    // its place in the order
 	previous string // the session that the client says this one follows
 }
 

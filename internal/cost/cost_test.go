@@ -86,9 +86,15 @@ func (c *messageCounter) HandleRPC(_ context.Context, s stats.RPCStats) {
 	}
 }
 
-func (*messageCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (*messageCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (*messageCounter) HandleConn(context.Context, stats.ConnStats)                       {}
+func (*messageCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+	return ctx
+}
+
+func (*messageCounter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return ctx
+}
+
+func (*messageCounter) HandleConn(context.Context, stats.ConnStats) {}
 
 func TestSystemCallsOfAUnaryCall(t *testing.T) {
 	if systemCalls() == 0 {

@@ -1,0 +1,44 @@
+package server
+
+import "slices"
+
+// order is the sessions that take calls, the oldest first. Adding and removing one
+// costs the same however many there are, and a list of all is a copy.
+type order struct {
+	slots []*Session // nil where one was; each session knows its place
+	holes int
+}
+
+// fewSlots is how many slots are not worth to be tidied up.
+const fewSlots = 64
+
+func (o *order) add(s *Session) {
+	s.slot = len(o.slots)
+	o.slots = append(o.slots, s)
+}
+
+// remove takes a session out, if it is in.
+func (o *order) remove(s *Session) {
+	if s.slot >= len(o.slots) || o.slots[s.slot] != s {
+		return
+	}
+	o.slots[s.slot] = nil
+	o.holes++
+	if o.holes > len(o.slots)/2 && len(o.slots) >= fewSlots {
+		o.slots, o.holes = o.all(), 0
+		for i, s := range o.slots {
+			s.slot = i
+		}
+	}
+}
+
+// all returns the sessions in a slice of its own.
+func (o *order) all() []*Session {
+	sessions := slices.Grow([]*Session(nil), len(o.slots)-o.holes)
+	for _, s := range o.slots {
+		if s != nil {
+			sessions = append(sessions, s)
+		}
+	}
+	return sessions
+}
