@@ -51,6 +51,9 @@ func newGRPCServer(l link, opts ...grpc.ServerOption) (*grpc.Server, error) {
 	if l.recommended {
 		opts = append(server.RecommendedOptions(), opts...)
 	}
+	if l.recommended && l.tls {
+		opts = append(opts, grpc.ReadBufferSize(0)) // docs/PERFORMANCE.md, "What to set"
+	}
 	if l.tls {
 		cert, err := selfSigned()
 		if err != nil {

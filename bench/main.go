@@ -47,6 +47,7 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 	duration := flags.Duration("sample", 0, "how long each contender is measured in a round (default 320ms, or 100ms if quick)")
 	cases := flags.String("case", "", "only cases that match this `regexp`")
 	contenders := flags.String("contender", "", "only contenders that match this `regexp`, and plain grpc-go")
+	forDocs := flags.Bool("markdown", false, "print the ratios once more, as tables in Markdown")
 	live := flags.Int("live", defaultLiveData, "how many `MiB` of other data each process holds")
 	cpuFile := flags.String("cpuprofile", "", "take one sample of one case and contender, and write its CPU profile to `file`")
 	memFile := flags.String("memprofile", "", "the same for a profile of allocations")
@@ -99,5 +100,9 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 	}
 	r := run(p)
 	report(stdout, r)
+	if *forDocs {
+		fmt.Fprintln(stdout)
+		markdown(stdout, r)
+	}
 	return r.failed()
 }

@@ -122,3 +122,29 @@ func TestMeasureAllRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What could not be measured is a dash, and the reference has figures of its own.
+func TestMarkdown(t *testing.T) {
+	w := workload{name: "calls", job: job{Callers: 1}, figure: callRate}
+	measured := []sample{{Ops: 100, Elapsed: time.Second}, {Ops: 300, Elapsed: time.Second}}
+	twice := []sample{{Ops: 200, Elapsed: time.Second}, {Ops: 900, Elapsed: time.Second}}
+	failed := entrant{contender: natsRequest}
+	ours := entrant{contender: pushTunnel}
+	r := &result{
+		plan: plan{rounds: 2, entrants: []entrant{reference, failed, ours}, idleCases: []idleCase{{contender: pushTunnel}}},
+		cases: []*caseResult{{workload: w, entrants: []entrant{reference, failed, ours}, samples: map[string][]sample{
+			reference.name(): measured, ours.name(): twice,
+		}}},
+		idle: []idleSample{{Heap: 2048, Stack: 1024, RSS: 4096, Goroutines: 1}},
+	}
+	var out strings.Builder
+	markdown(&out, r)
+	for _, want := range []string{
+		"| calls: calls/s | 200 calls/s | – | 2.50 (2.00–3.00) |",
+		"| pushtunnel | 3.0 KiB | 4.0 KiB | 1 |",
+	} {
+		if !strings.Contains(out.String(), want+"\n") {
+			t.Errorf("no line %q in:\n%s", want, &out)
+		}
+	}
+}

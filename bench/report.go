@@ -84,7 +84,7 @@ func idleVerdict(c idleCase, s idleSample) string {
 	if c.target == 0 || s == (idleSample{}) {
 		return ""
 	}
-	return judge(s.most(), c.target, "KiB", true)
+	return judge(s.total()/1024, c.target, "KiB", true)
 }
 
 // summary says how many targets are met, and lists what is not.
