@@ -50,6 +50,16 @@ func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) 
 
 // handshake waits for the client's hello and admits its session.
 func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
+	a, err := s.expect(ctx, protocol)
+	if err != nil {
+		return nil, err
+	}
+	return a.receive(t)
+}
+
+// expect prepares for the session of the client whose metadata are in ctx. What it
+// returns must receive that.
+func (s *Server) expect(ctx context.Context, protocol string) (*admission, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	name, err := tunnel.NameFromMetadata(md)
 	if err != nil {
@@ -64,6 +74,13 @@ func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol str
 		return nil, err
 	}
 	a.cfg.Peer = p
+	return a, nil
+}
+
+// receive waits for the client's hello and admits its session. The transport
+// belongs to the session, also if it fails.
+func (a *admission) receive(t tunnel.Transport) (tunnel.Link, error) {
+	s := a.server
 	link, err := tunnel.Accept(s.closing, t, a.cfg)
 	if err != nil {
 		a.refused()
