@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -92,6 +94,7 @@ type directDialer struct {
 	// mu guards what follows.
 	mu    sync.Mutex
 	until time.Time // when to try the direct transport again
+	trust bool      // the last attempt has shown that the server knows it
 }
 
 // verdict is what an attempt tells about the server.
@@ -109,13 +112,15 @@ func (d *directDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link
 		return d.stream.Dial(ctx, cfg)
 	}
 	link, found, err := d.direct(ctx, cfg)
-	if found == knows {
+	if trusted := d.learn(found); found == knows {
 		return link, err
+	} else if found == unclear && trusted {
+		// That was bad luck, more likely than a change of mind.
+		return nil, status.Error(codes.Unavailable, "pushtunnel: no direct connection: "+status.Convert(err).Message())
 	}
 	d.stream.opts.logger.LogAttrs(ctx, slog.LevelInfo, "no direct transport, the client opens a gRPC stream",
 		append(reasonAttrs(err), slog.String("client", cfg.Remote.Name))...)
 	if found == ignorant {
-		d.beContent()
 		return d.stream.Dial(ctx, cfg)
 	}
 	// If the server is down, it shall be asked for the direct transport first when it
@@ -132,6 +137,18 @@ func (d *directDialer) content() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return time.Now().Before(d.until)
+}
+
+// learn takes in what an attempt has told. It reports whether the one before it
+// had shown that the server knows the direct transport.
+func (d *directDialer) learn(found verdict) (trusted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	trusted, d.trust = d.trust, found == knows
+	if found == ignorant {
+		d.until = time.Now().Add(directRetry)
+	}
+	return trusted
 }
 
 // beContent lets gRPC streams be good enough for a while.

@@ -89,8 +89,10 @@ func (w *town) run(t *testing.T, c *connections, opts ...client.Option) *running
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cc.Close() })
-	return run(t, cc, append([]client.Option{c.option(), client.WithDirectDialer(w.dial),
-		client.WithBackoff(backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1, MaxDelay: 100 * time.Millisecond})}, opts...)...)
+	return run(t, cc, append([]client.Option{
+		c.option(), client.WithDirectDialer(w.dial),
+		client.WithBackoff(backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1, MaxDelay: 100 * time.Millisecond}),
+	}, opts...)...)
 }
 
 func wantProtocol(t *testing.T, c *connections, want string) tunnel.Peer {
@@ -252,6 +254,31 @@ func TestAServerThatIsDownIsAskedAgain(t *testing.T) {
 		w.way.Store(nil)
 		w.start(true)
 		wantProtocol(t, c, "direct")
+	})
+}
+
+// Nor does a single connection that breaks too early, once the server has shown that
+// it knows the transport. The second one does.
+func TestASingleBrokenConnectionIsBadLuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for broken, want := range map[int64]string{1: "direct", 2: "grpc"} {
+			w := newTown(t, true)
+			c := newConnections()
+			r := w.run(t, c)
+			wantProtocol(t, c, "direct")
+			first := w.dials.Load()
+			unlucky := directDial(func(ctx context.Context) (net.Conn, error) {
+				if w.dials.Load()-first <= broken {
+					return hangUp(ctx)
+				}
+				return w.net.DialContext(ctx, "")
+			})
+			w.way.Store(&unlucky)
+			w.again(c)
+			wantProtocol(t, c, want)
+			r.cancel()
+			<-r.served
+		}
 	})
 }
 
