@@ -29,10 +29,11 @@ all: generate lint test ## Generate, lint and test (default)
 demo: ## Run the quick start: a server calls its clients
 	go run ./examples/quickstart
 
-test: ## Vet and test with the race detector (TESTFLAGS=...)
+test: ## Vet, test with the race detector, and check costs without it (TESTFLAGS=...)
 	$(if $(race),,@echo "make: no C compiler, so this tests WITHOUT the race detector")
 	go vet ./...
 	go test $(race) -timeout 10m $(TESTFLAGS) ./...
+	go test -timeout 10m $(TESTFLAGS) ./internal/cost
 
 interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 3.0.5")
 	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 15m $(TESTFLAGS) ./internal/javapeer

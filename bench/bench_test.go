@@ -80,6 +80,37 @@ func BenchmarkUnary(b *testing.B) {
 	}
 }
 
+// BenchmarkPick calls names at random, whose sessions answer at once: what is left is
+// how the server finds a session.
+func BenchmarkPick(b *testing.B) {
+	for _, names := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {
+			r, err := newFilledRegistry()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() {
+				if err := r.close(); err != nil {
+					b.Errorf("close: %v", err)
+				}
+			})
+			if _, err := r.fill(names); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := r.callOnce(b.Context()); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
 // BenchmarkFanout calls each of 100 clients once.
 func BenchmarkFanout(b *testing.B) {
 	for _, c := range contenders {

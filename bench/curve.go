@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -41,15 +42,19 @@ func (c *curve) ofRates() *curve {
 	return c
 }
 
-// add adds a point to the line of this name.
+// add adds a point to the line of this name. Where both axes are logarithmic there is
+// no place for what is not positive: it is left out.
 func (c *curve) add(name string, x int, y float64) {
-	for _, l := range c.lines {
-		if l.name == name {
-			l.x, l.y = append(l.x, float64(x)), append(l.y, y)
-			return
-		}
+	if !(y > 0) || math.IsInf(y, 0) {
+		return
 	}
-	c.lines = append(c.lines, &line{name, []float64{float64(x)}, []float64{y}})
+	i := slices.IndexFunc(c.lines, func(l *line) bool { return l.name == name })
+	if i < 0 {
+		i = len(c.lines)
+		c.lines = append(c.lines, &line{name: name})
+	}
+	c.lines[i].x = append(c.lines[i].x, float64(x))
+	c.lines[i].y = append(c.lines[i].y, y)
 }
 
 // exponent returns the power with which the cost grows over the last two decades of
@@ -78,51 +83,53 @@ func (c *curve) exponent(l *line) float64 {
 // this machine's noise and its caches can make.
 const slack = 0.15
 
-// verdict says how the cost of a contender grows.
-func (c *curve) verdict(l *line) string {
+// verdict says how the cost of a contender grows, and whether that is as it should be.
+func (c *curve) verdict(l *line) (text string, ok bool) {
 	e := c.exponent(l)
-	text := fmt.Sprintf("cost grows as n^%.2f", e)
 	switch {
 	case math.IsNaN(e):
-		return ""
-	case e > float64(c.growth)+slack && c.growth == linear:
-		return text + ", MORE THAN LINEARLY"
-	case e > float64(c.growth)+slack:
-		return text + ", NOT FLAT"
+		return "", true
+	case c.growth == flat && e <= flat+slack:
+		text, ok = "flat", true
+	case c.growth == flat:
+		text = "NOT FLAT"
+	case e <= linear+slack:
+		text, ok = "linear at most", true
 	default:
-		return text
+		text = "MORE THAN LINEAR"
 	}
+	return fmt.Sprintf("%s (n^%.2f)", text, e), ok
 }
 
-// reportGrowth prints all curves, and then what grows faster than it should.
+// reportGrowth prints all curves, and then which of them are not as they should be.
 func reportGrowth(w io.Writer, curves []*curve) {
-	var faster []string
+	var steep []string
 	for _, c := range curves {
 		var t table
 		head := []string{c.title, c.y}
 		for _, x := range c.longest() {
 			head = append(head, number(x, 0))
 		}
-		t.add(head...)
+		t.add(append(head, "cost")...)
 		for _, l := range c.lines {
 			cells := []string{"", l.name}
 			for _, x := range c.longest() {
 				cells = append(cells, l.at(x))
 			}
-			verdict := c.verdict(l)
-			if strings.ToLower(verdict) != verdict && !strings.Contains(l.name, plainGRPC.name) {
-				faster = append(faster, fmt.Sprintf("  %s: %s: %s", c.title, l.name, verdict))
-			}
+			verdict, ok := c.verdict(l)
 			t.add(append(cells, verdict)...)
+			if !ok {
+				steep = append(steep, fmt.Sprintf("  %s: %s: %s", c.title, l.name, verdict))
+			}
 		}
 		t.write(w)
 		fmt.Fprintln(w)
 	}
-	if len(faster) == 0 {
-		fmt.Fprintln(w, "Nothing of ours grows faster than it should.")
+	if len(steep) == 0 {
+		fmt.Fprintln(w, "All is flat or linear that should be, over the last two decades.")
 		return
 	}
-	fmt.Fprintln(w, "These of ours grow faster than they should over the last two decades:\n"+strings.Join(faster, "\n"))
+	fmt.Fprintln(w, "Over the last two decades these grow faster than they should:\n"+strings.Join(steep, "\n"))
 }
 
 // longest returns the x of the line that has most of them.
@@ -137,16 +144,14 @@ func (c *curve) longest() (x []float64) {
 
 // at is the text of a line's value at x.
 func (l *line) at(x float64) string {
-	for i := range l.x {
-		if l.x[i] == x {
-			decimals := 0
-			if l.y[i] < 100 {
-				decimals = 1
-			}
-			return number(l.y[i], decimals)
-		}
+	switch i := slices.Index(l.x, x); {
+	case i < 0:
+		return "–"
+	case l.y[i] < 100:
+		return number(l.y[i], 1)
+	default:
+		return number(l.y[i], 0)
 	}
-	return "–"
 }
 
 // writeData writes the points of a curve, as a table with tabs.

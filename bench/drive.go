@@ -36,10 +36,10 @@ func (f *fleet) startCallers(j job) *callers {
 	return c
 }
 
-// callUntil is one of them.
+// callUntil is one of them. It makes one call even if that takes too long.
 func (f *fleet) callUntil(stopped *atomic.Bool, j job) (s sample, err error) {
 	data := make([]byte, j.Size)
-	for last := time.Now(); !stopped.Load(); s.Ops++ {
+	for last := time.Now(); s.Ops == 0 || !stopped.Load(); s.Ops++ {
 		if err := callOnce(f, j.Timeout, data); err != nil {
 			stopped.Store(true)
 			return s, err

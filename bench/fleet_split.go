@@ -34,6 +34,9 @@ func (f *fleet) listenAndAwait(c contender, l link) error {
 	}
 	f.caller = accept
 	f.close = func() error { return errors.Join(clients.stop(), accept.close()) }
+	if err := clients.connect(0, 0); err != nil {
+		return errors.Join(err, f.close())
+	}
 	started := time.Now()
 	err = clients.connect(0, len(f.names))
 	if err == nil {

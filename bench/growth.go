@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func measureGrowth(args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench growth", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	g := &growth{started: time.Now(), progress: stderr}
-	flags.DurationVar(&g.sample, "sample", 450*time.Millisecond, "how long each contender is measured at each point, in all")
+	flags.DurationVar(&g.sample, "sample", 750*time.Millisecond, "how long each contender is measured at each point, in all")
 	flags.IntVar(&g.most, "clients", 10000, "how many clients and thousandths of names to grow to")
 	dir := flags.String("out", filepath.Join("..", "docs", "charts"), "`directory` to write the charts to")
 	parts := flags.String("part", "", "only parts that match this `regexp`: callers, payload, clients, memory, names")
@@ -73,6 +74,7 @@ func measureGrowth(args []string, stdout, stderr io.Writer) error {
 		}
 		curves = append(curves, measured...)
 	}
+	curves = slices.DeleteFunc(curves, func(c *curve) bool { return len(c.lines) == 0 })
 	fmt.Fprint(g.progress, "\r\033[K")
 	if len(curves) == 0 {
 		return errors.Join(append(errs, fmt.Errorf("nothing measured for -part %q", *parts))...)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 )
 
 // callers measures calls of more and more callers to one client.
@@ -68,7 +71,7 @@ func (g *growth) clients() ([]*curve, error) {
 				tail.add(c.name, n, s.percentile(99))
 			}),
 			fleets.alternate(g, fanning, func(c contender, s sample) {
-				fan.add(c.name, n, s.Elapsed.Seconds()*1000*float64(n)/float64(s.Ops))
+				fan.add(c.name, n, s.Elapsed.Seconds()*1000)
 			}),
 			fleets.stop())
 	}
@@ -114,33 +117,39 @@ func (g *growth) start(clients int, split bool) (all growthFleets, err error) {
 	return all, nil
 }
 
-// alternate has all do a job in turns, and says what each has done.
+// alternate has all do a job in turns. What counts of each is its turn of the median
+// rate: others may take the machine for a moment.
 func (all growthFleets) alternate(g *growth, j job, each func(contender, sample)) error {
-	const turns = 3
+	const turns = 5
 	var errs []error
-	sums := make([]sample, len(all))
+	samples := make([][]sample, len(all))
 	for turn := range turns {
 		g.say("%d callers, %d clients, %d B: turn %d of %d", j.Callers, j.Clients, j.Size, turn+1, turns)
 		for i, f := range all {
 			s, err := f.take(j, g.sample/turns)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %+v: %w", f.contender.name, j, err))
+				continue
 			}
-			sums[i] = sums[i].plus(s)
+			samples[i] = append(samples[i], s)
 		}
 	}
 	for i, f := range all {
-		if sums[i].Ops > 0 {
-			each(f.contender, sums[i])
+		slices.SortFunc(samples[i], func(a, b sample) int { return cmp.Compare(a.rate(), b.rate()) })
+		if n := len(samples[i]); n > 0 {
+			each(f.contender, samples[i][n/2])
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// stop ends all at the same time.
 func (all growthFleets) stop() error {
-	var errs []error
-	for _, f := range all {
-		errs = append(errs, f.role.stop())
+	var stopping sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, f := range all {
+		stopping.Go(func() { errs[i] = f.stop() })
 	}
+	stopping.Wait()
 	return errors.Join(errs...)
 }

@@ -16,14 +16,14 @@ import (
 )
 
 // names measures the registry with more and more names in it: sessions without
-// connections, which answer at once. So the time of a call is the server's own.
+// connections, which answer at once. So the time of a call is the server's own. A map
+// of the same names shows how much of it is that they no longer fit into the caches.
 func (g *growth) names() (_ []*curve, err error) {
-	call := newCurve("names-call", "a call against names", "names in the registry", "ns per call, without its session's part", flat)
+	call := newCurve("names-call", "a call against names", "names in the registry", "ns per call, without the session's part", flat)
 	enter := newCurve("names-enter", "a session that comes against names", "names in the registry", "ns per session", flat)
 	leave := newCurve("names-leave", "a session that goes against names", "names in the registry", "ns per session", flat)
 	list := newCurve("names-list", "a list of all sessions", "names in the registry", "ms", linear)
 	memory := newCurve("names-memory", "memory of a name", "names in the registry", "bytes per name, without the session's part", flat)
-	liveData = nil // memory is counted here
 	r, err := newFilledRegistry()
 	if err != nil {
 		return nil, err
@@ -38,19 +38,25 @@ func (g *growth) names() (_ []*curve, err error) {
 		}
 		enter.add(registryName, n, took)
 		memory.add(registryName, n, (heapInUse()-empty)/float64(n))
-		for name, measure := range map[*curve]func() (float64, error){call: r.call, list: r.list} {
-			value, err := measure()
-			if err != nil {
-				return nil, err
-			}
-			name.add(registryName, n, value)
+		if took, err = r.call(); err != nil {
+			return nil, err
 		}
+		call.add(registryName, n, took)
+		call.add(mapName, n, r.lookup())
+		if took, err = r.list(); err != nil {
+			return nil, err
+		}
+		list.add(registryName, n, took)
 		leave.add(registryName, n, r.remove())
 	}
 	return []*curve{call, enter, leave, list, memory}, nil
 }
 
-const registryName = "server"
+// The names of the lines.
+const (
+	registryName = "server"
+	mapName      = "a map alone"
+)
 
 // heapInUse is the heap without what can be collected.
 func heapInUse() float64 {
@@ -133,29 +139,55 @@ func (r *filledRegistry) remove() float64 {
 	return took
 }
 
+// callsOfNames is how many calls are measured.
+const callsOfNames = 200_000
+
 // call calls names at random, and returns how many nanoseconds each call took.
 func (r *filledRegistry) call() (float64, error) {
-	const count = 200_000
 	ctx := context.Background()
 	started := time.Now()
-	for range count {
-		if err := r.server.Client(r.names[rand.IntN(len(r.links))]).Invoke(ctx, "/bench/Nothing", nil, nil); err != nil {
+	for range callsOfNames {
+		if err := r.callOnce(ctx); err != nil {
 			return 0, err
 		}
 	}
-	return nanos(started, count), nil
+	return nanos(started, callsOfNames), nil
 }
 
-// list goes through all sessions, and returns how many milliseconds that took.
+func (r *filledRegistry) callOnce(ctx context.Context) error {
+	return r.server.Client(r.names[rand.IntN(len(r.links))]).Invoke(ctx, "/bench/Nothing", nil, nil)
+}
+
+// lookup does the same with nothing but a map.
+func (r *filledRegistry) lookup() float64 {
+	links := make(map[string]*deadLink, len(r.links))
+	for i, l := range r.links {
+		links[r.names[i]] = l
+	}
+	ctx := context.Background()
+	started := time.Now()
+	for range callsOfNames {
+		_ = links[r.names[rand.IntN(len(r.links))]].Invoke(ctx, "/bench/Nothing", nil, nil)
+	}
+	return nanos(started, callsOfNames)
+}
+
+// list goes through all sessions a few times, and returns how many milliseconds that
+// took, the median.
 func (r *filledRegistry) list() (float64, error) {
-	started, found := time.Now(), 0
-	for range r.server.Sessions() {
-		found++
+	const count = 5
+	var took []float64
+	for range count {
+		started, found := time.Now(), 0
+		for range r.server.Sessions() {
+			found++
+		}
+		took = append(took, nanos(started, 1)/1e6)
+		if found != len(r.links) {
+			return 0, fmt.Errorf("found %d sessions of %d", found, len(r.links))
+		}
 	}
-	if found != len(r.links) {
-		return 0, fmt.Errorf("found %d sessions of %d", found, len(r.links))
-	}
-	return nanos(started, 1) / 1e6, nil
+	return median(took), nil
 }
 
 func nanos(since time.Time, count int) float64 {

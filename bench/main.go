@@ -44,7 +44,7 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	quick := flags.Bool("quick", false, "few short rounds, without variants")
 	rounds := flags.Int("rounds", 0, "rounds (default 7, or 3 if quick)")
-	duration := flags.Duration("sample", 0, "how long each contender is measured in a round (default 320ms, or 150ms if quick)")
+	duration := flags.Duration("sample", 0, "how long each contender is measured in a round (default 320ms, or 100ms if quick)")
 	cases := flags.String("case", "", "only cases that match this `regexp`")
 	contenders := flags.String("contender", "", "only contenders that match this `regexp`, and plain grpc-go")
 	live := flags.Int("live", defaultLiveData, "how many `MiB` of other data each process holds")
@@ -67,7 +67,8 @@ func measureAll(args []string, stdout, stderr io.Writer) error {
 
 	p := plan{rounds: 7, slices: 4, sample: 320 * time.Millisecond, retakes: 30 * time.Second, idleClients: 1000, progress: stderr}
 	if *quick {
-		p.rounds, p.slices, p.sample, p.retakes = 3, 2, 150*time.Millisecond, 2*time.Second
+		p.rounds, p.slices, p.sample, p.retakes = 3, 2, 100*time.Millisecond, 2*time.Second
+		p.idleClients = 500
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds

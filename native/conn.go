@@ -145,15 +145,8 @@ func (c *conn) took() (err error) {
 	return err
 }
 
-// apart calls f on a stack of its own.
-func apart(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
-}
+// apart calls a function on a stack of its own.
+var apart = (*tunnel.Workers)(nil).Apart
 
 // takeFrames takes the frames that have come, and the rest of one that has begun.
 //

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -50,38 +51,35 @@ func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) 
 
 // handshake waits for the client's hello and admits its session.
 func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
-	a, err := s.expect(ctx, protocol)
+	a, cfg, err := s.expect(ctx, protocol)
 	if err != nil {
 		return nil, err
 	}
-	return a.receive(t)
+	return a.receive(t, cfg)
 }
 
-// expect prepares for the session of the client whose metadata are in ctx. What it
-// returns must receive that.
-func (s *Server) expect(ctx context.Context, protocol string) (*admission, error) {
+// expect prepares for the session of the client whose metadata are in ctx. The
+// admission that it returns must receive that.
+func (s *Server) expect(ctx context.Context, protocol string) (*admission, tunnel.Config, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	name, err := tunnel.NameFromMetadata(md)
 	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+		return nil, tunnel.Config{}, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
 	}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		p = &peer.Peer{}
 	}
-	a, err := s.prepare(tunnel.Peer{Name: name, Protocol: protocol, Addr: p.Addr})
-	if err != nil {
-		return nil, err
-	}
-	a.cfg.Peer = p
-	return a, nil
+	a, cfg, err := s.prepare(tunnel.Peer{Name: name, Protocol: protocol, Addr: p.Addr})
+	cfg.Peer = p
+	return a, cfg, err
 }
 
 // receive waits for the client's hello and admits its session. The transport
 // belongs to the session, also if it fails.
-func (a *admission) receive(t tunnel.Transport) (tunnel.Link, error) {
+func (a *admission) receive(t tunnel.Transport, cfg tunnel.Config) (tunnel.Link, error) {
 	s := a.server
-	link, err := tunnel.Accept(s.closing, t, a.cfg)
+	link, err := tunnel.Accept(s.closing, t, cfg)
 	if err != nil {
 		a.refused()
 		if s.closing.Err() != nil {
@@ -96,35 +94,39 @@ func (a *admission) receive(t tunnel.Transport) (tunnel.Link, error) {
 	return link, nil
 }
 
-// admission is how a session comes in, whatever its protocol. Its hooks get a
-// goroutine when it comes and one when it goes, and none in between: an idle
+// admission is how a session comes in and goes, whatever its protocol. Its hooks
+// get a goroutine when it comes and one when it goes, and none in between: an idle
 // session shall cost little.
 type admission struct {
 	server  *Server
 	session *Session
-	cfg     tunnel.Config // what the session has to know
-	greeted chan bool     // whether it was admitted, when its hooks have returned
+	stage   atomic.Int32
 }
 
-// prepare prepares for the session of a client. What it returns must be admitted
-// or refused.
-func (s *Server) prepare(remote tunnel.Peer) (*admission, error) {
+// The stages of an admission. It begins with the first. Whoever takes it to the
+// second of settled and over does what is left to do.
+const (
+	stageOpen    = iota
+	stageGreeted // settled: the hooks have returned
+	stageRefused // settled: there is no session for them
+	stageOver    // the link has ended before it was settled
+)
+
+// prepare prepares for the session of a client, and returns what its link has to
+// know. The admission must be admitted or refused.
+func (s *Server) prepare(remote tunnel.Peer) (*admission, tunnel.Config, error) {
 	if err := s.enter(); err != nil {
-		return nil, err
+		return nil, tunnel.Config{}, err
 	}
 	if remote.Session == "" {
 		remote.Session = rand.Text()
 	}
-	a := &admission{
-		server:  s,
-		session: &Session{server: s, peer: remote, since: time.Now()},
-		cfg:     s.opts.tunnel,
-		greeted: make(chan bool, 1),
-	}
-	a.cfg.Remote = remote
-	a.cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(a.session) }
-	a.cfg.OnEnd = a.ended
-	return a, nil
+	a := &admission{server: s, session: &Session{server: s, peer: remote, since: time.Now()}}
+	cfg := s.opts.tunnel
+	cfg.Remote = remote
+	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(a.session) }
+	cfg.OnEnd = a.ended
+	return a, cfg, nil
 }
 
 // admit enters the session under its name, and makes it known.
@@ -136,25 +138,35 @@ func (a *admission) admit(link tunnel.Link) error {
 	}
 	go func() {
 		a.server.greet(a.session)
-		a.greeted <- true
+		if !a.stage.CompareAndSwap(stageOpen, stageGreeted) {
+			a.farewell()
+		}
 	}()
 	return nil
 }
 
 // refused says that there will be no session.
 func (a *admission) refused() {
-	a.greeted <- false
+	if !a.stage.CompareAndSwap(stageOpen, stageRefused) {
+		a.server.handlers.Done()
+	}
 }
 
-// ended is called when the link has ended.
+// ended is called when the link has ended, once.
 func (a *admission) ended() {
 	a.server.reg.remove(a.session)
-	go func() {
-		defer a.server.handlers.Done()
-		if <-a.greeted {
-			a.server.farewell(a.session)
-		}
-	}()
+	switch {
+	case a.stage.CompareAndSwap(stageOpen, stageOver):
+	case a.stage.Load() == stageGreeted:
+		go a.farewell()
+	default:
+		a.server.handlers.Done()
+	}
+}
+
+func (a *admission) farewell() {
+	defer a.server.handlers.Done()
+	a.server.farewell(a.session)
 }
 
 // greet tells the hooks that a session has come.

@@ -169,12 +169,12 @@ func (s *Server) serveDirect(ctx context.Context, c directConn) (link tunnel.Lin
 	}
 	taken := false // the transport is a session's
 	open := func(ctx context.Context) error {
-		a, err := s.expect(ctx, "direct")
+		a, cfg, err := s.expect(ctx, "direct")
 		if err != nil {
 			return err
 		}
 		taken = true
-		link, err = a.receive(t)
+		link, err = a.receive(t, cfg)
 		return err
 	}
 	ctx = metadata.NewIncomingContext(peer.NewContext(ctx, p), md)

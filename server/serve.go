@@ -137,14 +137,14 @@ func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Lin
 		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
 	}
 	remote.Protocol = a.protocol
-	in, err := a.server.prepare(remote)
+	in, cfg, err := a.server.prepare(remote)
 	if err != nil {
 		return err
 	}
-	in.cfg.Workers = a.server.workers
-	in.cfg.OnEnd = sync.OnceFunc(in.cfg.OnEnd)
-	if err := in.admit(open(in.cfg)); err != nil {
-		in.cfg.OnEnd() // nobody else may
+	cfg.Workers = a.server.workers
+	cfg.OnEnd = sync.OnceFunc(cfg.OnEnd)
+	if err := in.admit(open(cfg)); err != nil {
+		cfg.OnEnd() // nobody else may
 		return err
 	}
 	return nil

@@ -207,6 +207,7 @@ func (c *callerCall) SendMsg(m any) error {
 		it.post = wire.HalfClose
 		c.sentAll = true
 	} else {
+		it.more = c.out.talks.Swap(true)
 		c.s.out.wait(c.ctx, &c.out, sendAhead)
 		if c.isOver() || c.ctx.Err() != nil {
 			e.data.Free()

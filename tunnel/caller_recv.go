@@ -35,6 +35,7 @@ func (c *callerCall) RecvMsg(m any) error {
 		return c.finish(err, OutcomeUnknown)
 	}
 	if c.desc.ServerStreams {
+		c.out.talks.Store(false)
 		return nil
 	}
 	// The status follows the only message.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 	"github.com/pushtunnel/pushtunnel/internal/netio"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
@@ -59,6 +60,9 @@ func (t *direct) Peer() (*peer.Peer, bool) { return t.peer, true }
 
 // Confirmed reports whether the peer has shown that it knows the transport.
 func (t *direct) Confirmed() bool { return t.confirmed.Load() }
+
+// BatchBytes is the size of a pooled buffer.
+func (t *direct) BatchBytes() int { return bufpool.Huge }
 
 // InlineBytes has no bound where Send never blocks.
 func (t *direct) InlineBytes() int {

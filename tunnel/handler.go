@@ -312,6 +312,7 @@ func (c *handlerCall) RecvMsg(m any) error {
 	}
 	c.stats.inPayload(m, plain, size)
 	if c.method.stream.ClientStreams {
+		c.out.talks.Store(false)
 		return nil
 	}
 	// The half-close follows the only message.
@@ -335,7 +336,7 @@ func (c *handlerCall) SendMsg(m any) error {
 	if err != nil {
 		return c.fail(err)
 	}
-	it := item{message: e.data, compressed: e.compressed}
+	it := item{message: e.data, compressed: e.compressed, more: c.out.talks.Swap(true)}
 	c.in.mu.Lock()
 	sends := !c.headerSent
 	it.pre = c.sendHeader()

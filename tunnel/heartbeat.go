@@ -35,8 +35,22 @@ func (h *heartbeat) init(s *Session) {
 
 func (h *heartbeat) now() time.Duration { return time.Since(h.start0) }
 
-// heard notes that a batch has come.
-func (h *heartbeat) heard() { h.last.Store(int64(h.now())) }
+// heard notes that a batch has come, and returns how long after the one before, or
+// after the beginning.
+func (h *heartbeat) heard() time.Duration {
+	now := int64(h.now())
+	return time.Duration(now - h.last.Swap(now))
+}
+
+// idleTime is how long a session is silent before it counts as one that is used
+// little.
+const idleTime = 10 * time.Second
+
+// idle reports whether a session that was silent for so long is used little. One
+// that hears heartbeats and nothing else is.
+func (h *heartbeat) idle(silent time.Duration) bool {
+	return silent > idleTime || h.interval > 0 && silent > h.interval/2
+}
 
 // start begins to listen, unless there are no heartbeats.
 func (h *heartbeat) start() {

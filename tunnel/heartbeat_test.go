@@ -54,3 +54,24 @@ func TestBucket(t *testing.T) {
 		}
 	})
 }
+
+// A session that hears heartbeats alone is idle, however often they come.
+func TestHeartbeatIdle(t *testing.T) {
+	for _, test := range []struct {
+		silent, interval time.Duration
+		want             bool
+	}{
+		{time.Second, 15 * time.Second, false},
+		{7 * time.Second, 15 * time.Second, false},
+		{15 * time.Second, 15 * time.Second, true},
+		{time.Second, time.Second, true},
+		{11 * time.Second, time.Minute, true},
+		{time.Second, 0, false},
+		{11 * time.Second, 0, true},
+	} {
+		h := heartbeat{interval: test.interval}
+		if got := h.idle(test.silent); got != test.want {
+			t.Errorf("silent for %v with heartbeats every %v: got %v, want %v", test.silent, test.interval, got, test.want)
+		}
+	}
+}

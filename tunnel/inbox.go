@@ -221,8 +221,8 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 		in.partial = append(in.partial, p.data)
 		in.pieces.pop()
 		grant += in.win.consume(cost(int(n), p.first))
-		if p.blocked && in.pieces.len() == 0 {
-			grant += in.grow()
+		if in.pieces.len() == 0 {
+			grant += in.grow(p)
 		}
 		if p.last {
 			msg = in.partial
@@ -241,10 +241,21 @@ func (in *inbox) fail(err error) {
 	in.closed = err
 }
 
-// grow makes the window larger: the sender had to stop for it, while the reader
-// has taken all there was. It returns what to give to the peer.
-func (in *inbox) grow() uint64 {
-	n := min(in.win.size, in.maxWindow-in.win.size)
+// grow makes the window larger when the reader has taken all there was, p last: for
+// the rest of a message that does not fit, or because the sender had to stop. It
+// returns what to give to the peer.
+func (in *inbox) grow(p piece) uint64 {
+	var n int64
+	if p.blocked {
+		n = in.win.size
+	}
+	if !p.last {
+		n = max(n, int64(in.lacking)-in.win.left-in.win.owed) //nolint:gosec // at most maxSize
+	}
+	if n <= 0 {
+		return 0
+	}
+	n = min(n, in.maxWindow-in.win.size)
 	if n > 0 && in.budget.take(n) {
 		in.grown += n
 		in.win.grow(n)

@@ -346,12 +346,19 @@ func TestInboxTakeWaits(t *testing.T) {
 	}
 }
 
-// A window grows when the sender had to stop and the reader has taken all that
-// came; not otherwise, and not beyond its limits.
+// A window grows for the rest of a message that its reader waits for, and when the
+// sender had to stop and the reader has taken all that came; not otherwise, and not
+// beyond its limits.
 func TestInboxGrowsOnlyByRule(t *testing.T) {
 	put := func(in *inbox, n int, blocked bool) {
 		t.Helper()
 		if err := putFrame(in, wire.Frame{Message: make([]byte, n), Blocked: blocked}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(in *inbox, n, rest int) {
+		t.Helper()
+		if err := putFrame(in, wire.Frame{Message: make([]byte, n), MessageSize: uint64(n + rest)}); err != nil { //nolint:gosec // small
 			t.Fatal(err)
 		}
 	}
@@ -390,6 +397,18 @@ func TestInboxGrowsOnlyByRule(t *testing.T) {
 			put(in, 100, true)
 			return take(in)
 		}, 10 + 164, 10},
+		{"the rest of a message that its reader waits for", 1 << 20, 1 << 20, func(in *inbox) uint64 {
+			begin(in, 100, 5000)
+			return take(in)
+		}, 5000 - (size - 164), 5000 - size},
+		{"the rest of a message, within the limit", size + 10, 1 << 20, func(in *inbox) uint64 {
+			begin(in, 100, 5000)
+			return take(in)
+		}, 10 + 164, 10},
+		{"the rest of a message that fits", 1 << 20, 1 << 20, func(in *inbox) uint64 {
+			begin(in, 100, 500)
+			return take(in)
+		}, 0, 0},
 		{"no budget: what is owed is given back all the same", 1 << 20, size - 1, func(in *inbox) uint64 {
 			put(in, 100, true)
 			return take(in)

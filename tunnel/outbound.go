@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"sync/atomic"
+
 	"google.golang.org/grpc/mem"
 
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
@@ -21,6 +23,7 @@ type outbound struct {
 	late       int64   // the bytes that may still come when the table forgets it
 	spent      bool    // nobody has the call but this, the table and the reader
 	prev, next *outbound
+	talks      atomic.Bool   // since the last message came, one has gone; of the call's goroutines
 	wake       chan struct{} // signalled when fewer bytes wait or it is detached
 }
 
@@ -31,6 +34,7 @@ type item struct {
 	message    mem.Buffer // nil: none
 	compressed bool
 	post       []byte // encoded parts after the message
+	more       bool   // another message is likely to follow soon
 	final      bool   // nothing of this call comes after it
 	returned   bool   // and its handler has returned
 	spent      bool   // and neither it nor its worker has the call any more

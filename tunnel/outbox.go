@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// batchTarget is how large a batch may become, in bytes: with gRPC's 5-byte
-	// prefix it fills one HTTP/2 DATA frame.
-	batchTarget = 16<<10 - 5
+	// smallFrame is the size below which a frame begins a batch of such frames, for
+	// which no more than a largeBuffer is worth while.
+	smallFrame = 4 << 10
 	// ackEvery is how many received bytes are confirmed without being asked.
 	ackEvery = 64 << 10
 	// ackWith is how many received bytes are worth to be confirmed with what is
@@ -41,6 +41,7 @@ const (
 // to say and the window to say it take turns, a piece each.
 type outbox struct {
 	session  *Session
+	most     int           // bytes of a batch: Transport.BatchBytes
 	received atomic.Uint64 // bytes of batches that came in; set by the reader
 	open     atomic.Int64  // calls that have entered and not left
 	leaving  atomic.Bool   // no more may enter
@@ -61,7 +62,7 @@ type outbox struct {
 }
 
 func (o *outbox) init(s *Session) {
-	o.session = s
+	o.session, o.most = s, s.transport.BatchBytes()
 	o.transit.window = minTransit
 }
 
@@ -88,7 +89,11 @@ func (o *outbox) add(c *outbound, it item) bool {
 		c.bytes += it.message.Len() + waiting
 	}
 	o.enlist(c)
-	o.flush(true)
+	if it.more {
+		o.flushSoon()
+	} else {
+		o.flush(true)
+	}
 	return true
 }
 
@@ -346,6 +351,19 @@ func (o *outbox) flush(yield bool) {
 	go o.sendAll(more)
 }
 
+// flushSoon has what is ready sent by another goroutine. What comes before that runs
+// travels along. o.mu is held and released.
+func (o *outbox) flushSoon() {
+	if o.flushing || !o.due() {
+		o.rest()
+		o.mu.Unlock()
+		return
+	}
+	o.flushing = true
+	o.mu.Unlock()
+	go o.sendAll(false)
+}
+
 // sendAll sends all that is ready, and may block; more says that the transport
 // has kept a part of the last batch.
 func (o *outbox) sendAll(more bool) {
@@ -432,10 +450,17 @@ func (o *outbox) build() mem.Buffer {
 		return nil
 	}
 	size := len(o.control) + ackSize
+	most := o.most
 	if c := o.ready.head; c != nil {
-		size += c.nextSize()
-		if c.next != nil || c.items.len() > 1 {
-			size = max(size, batchTarget)
+		n := c.nextSize()
+		if n < smallFrame {
+			most = min(most, largeBuffer)
+		}
+		size += n
+		if c.next != nil {
+			size = max(size, most)
+		} else {
+			size = max(size, min(most, c.bytes))
 		}
 	}
 	buf := pool.Get(size)
@@ -448,7 +473,7 @@ func (o *outbox) build() mem.Buffer {
 		b = wire.AppendSessionFrame(b, wire.AppendReceived(part[:0], n))
 	}
 	for c := o.ready.head; c != nil && o.transit.room(time.Now); c = o.ready.head {
-		if len(b) > 0 && len(b)+c.nextSize() > batchTarget {
+		if len(b) > 0 && len(b)+c.nextSize() > most {
 			break
 		}
 		o.ready.remove(c)

@@ -79,6 +79,8 @@ func (p *pipeEnd) Close(err error) {
 	})
 }
 
+func (p *pipeEnd) BatchBytes() int { return streamBatch }
+
 // InlineBytes allows for batches of a byte: a send blocks when pipeDepth batches
 // wait.
 func (p *pipeEnd) InlineBytes() int { return 0 }

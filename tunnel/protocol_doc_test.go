@@ -208,7 +208,7 @@ func TestProtocolDocWindows(t *testing.T) {
 			map[bool]string{true: "blocked", false: ""}[blocked])
 		given += in.win.consume(cost(n, first))
 		if blocked {
-			given += in.grow()
+			given += in.grow(piece{blocked: true})
 			if err := send.add(given); err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func TestProtocolDocLimits(t *testing.T) {
 	doc := readProtocolDoc(t)
 	for name, value := range map[string]int{
 		"batch, at most":                    wire.MaxBatch,
-		"batch, better no more":             batchTarget,
+		"batch, better no more":             streamBatch,
 		"piece, at most":                    wire.MaxPiece,
 		"message cost besides its bytes":    wire.MessageOverhead,
 		"pair cost besides key and value":   wire.PairOverhead,

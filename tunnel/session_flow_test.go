@@ -82,9 +82,9 @@ func TestChunks(t *testing.T) {
 				t.Errorf("%d bytes: got %d pieces, want about %d", size, a.pieces, least)
 			}
 			for i, n := range p.sizes {
-				most := batchTarget
+				most := streamBatch
 				if i == len(p.sizes)-1 {
-					most = wholePiece + batchTarget - chunk // what is left is not split either
+					most = wholePiece + streamBatch - chunk // what is left is not split either
 				}
 				if n > most {
 					t.Errorf("%d bytes: got a batch of %d bytes, want at most %d", size, n, most)
@@ -413,7 +413,7 @@ func TestBytesUnderWay(t *testing.T) {
 		for len(p.batches) > 0 {
 			a.add(p.next("a piece"))
 		}
-		if p.received < minTransit || p.received > minTransit+batchTarget {
+		if p.received < minTransit || p.received > minTransit+streamBatch {
 			t.Errorf("got %d bytes under way, want %d and at most a batch more", p.received, minTransit)
 		}
 		if a.blocked > 0 {

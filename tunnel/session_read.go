@@ -17,7 +17,9 @@ import (
 )
 
 // read is the session's goroutine. It reads until the transport ends, which
-// Close sees to. Nothing in it waits for a call.
+// Close sees to. Nothing in it waits for a call. What comes to a session that is used
+// little is taken apart, so that its stack stays as small as it was: stacks are most of
+// what an idle session costs.
 func (s *Session) read() {
 	for {
 		batch, err := s.transport.Recv()
@@ -28,28 +30,39 @@ func (s *Session) read() {
 			s.end(err)
 			return
 		}
-		if s.ended() {
-			batch.Free()
-			continue
-		}
-		s.live.heard()
-		n := batch.Len()
-		s.out.received.Add(uint64(n)) //nolint:gosec // a length
-		if n > wire.MaxBatch {
-			err = fmt.Errorf("a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+		if silent := s.live.heard(); s.welcomed && !s.live.idle(silent) {
+			s.take(batch)
 		} else {
-			err = s.readBatch(batch)
+			s.cfg.Workers.Apart(func() { s.take(batch) })
 		}
+	}
+}
+
+// take takes a batch.
+//
+//go:noinline
+func (s *Session) take(batch mem.Buffer) {
+	if s.ended() {
 		batch.Free()
-		if err != nil {
-			s.Close(protocolError(err))
-			continue
-		}
-		spent := s.out.kick()
-		for c := spent.head; c != nil; c = spent.head {
-			spent.remove(c)
-			c.owner.(*handlerCall).recycle() //nolint:forcetypeassert // it is no other's to be
-		}
+		return
+	}
+	var err error
+	n := batch.Len()
+	s.out.received.Add(uint64(n)) //nolint:gosec // a length
+	if n > wire.MaxBatch {
+		err = fmt.Errorf("a batch of %d bytes, above the limit of %d", n, wire.MaxBatch)
+	} else {
+		err = s.readBatch(batch)
+	}
+	batch.Free()
+	if err != nil {
+		s.Close(protocolError(err))
+		return
+	}
+	spent := s.out.kick()
+	for c := spent.head; c != nil; c = spent.head {
+		spent.remove(c)
+		c.owner.(*handlerCall).recycle() //nolint:forcetypeassert // it is no other's to be
 	}
 }
 

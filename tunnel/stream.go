@@ -23,6 +23,10 @@ const (
 // ConnectMethod is the full name of PushTunnel.Connect.
 const ConnectMethod = "/pushtunnel.v1.PushTunnel/Connect"
 
+// streamBatch is how large a batch is on a gRPC stream, in bytes: with gRPC's 5-byte
+// prefix it fills one HTTP/2 DATA frame.
+const streamBatch = 16<<10 - 5
+
 // streamBytes is how many bytes a gRPC stream takes before it blocks: grpc-go
 // lets a stream have 64 KiB in its own queue, whatever the windows are.
 const streamBytes = 48 << 10
@@ -94,6 +98,7 @@ func (t *clientStream) Close(error) {
 // Peer returns the server, once something has been received.
 func (t *clientStream) Peer() (*peer.Peer, bool) { return peer.FromContext(t.stream.Context()) }
 
+func (t *clientStream) BatchBytes() int  { return streamBatch }
 func (t *clientStream) InlineBytes() int { return streamBytes }
 
 // serverStream is the accepting end of a gRPC stream.
@@ -124,4 +129,5 @@ func (t *serverStream) Recv() (mem.Buffer, error) {
 
 func (t *serverStream) Close(error) {}
 
+func (t *serverStream) BatchBytes() int  { return streamBatch }
 func (t *serverStream) InlineBytes() int { return streamBytes }

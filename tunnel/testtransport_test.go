@@ -107,6 +107,8 @@ func (t *testTransport) closedWith() error {
 	}
 }
 
+func (t *testTransport) BatchBytes() int { return streamBatch }
+
 func (t *testTransport) InlineBytes() int { return int(t.inline.Load()) }
 
 func TestPipe(t *testing.T) {

@@ -29,6 +29,10 @@ type Transport interface {
 	// can. Only the first Close counts.
 	Close(err error)
 
+	// BatchBytes says how large a batch should be at most, in bytes. It is a
+	// constant of the transport.
+	BatchBytes() int
+
 	// InlineBytes says how many bytes may be on their way before Send may block.
 	// It is a constant of the transport.
 	InlineBytes() int

@@ -12,7 +12,7 @@ const (
 	wholePiece = 24 << 10
 	// chunk is the size of the pieces of a larger one: with its frame and one that
 	// confirms it fills a batch, which fills an HTTP/2 DATA frame.
-	chunk = batchTarget - wire.FrameOverhead - ackSize
+	chunk = streamBatch - wire.FrameOverhead - ackSize
 	// sliver is the size below which a piece waits for more window rather than
 	// be cut smaller. An unread window of MinCallWindow leaves more than this.
 	sliver = 256

@@ -4,16 +4,21 @@ package bufpool
 import "sync"
 
 // The sizes in bytes of pooled buffers: of small messages, small batches, full
-// batches, and large messages. gRPC does not pool buffers of 1 KiB and less.
+// batches, several of these, and large messages. gRPC does not pool buffers of
+// 1 KiB and less.
 const (
 	tiny  = 1280
 	small = 4 << 10
 
 	// Large is the size in bytes of a buffer for a full batch.
 	Large = 32 << 10
+
+	// Huge is the same for the batches of a connection that is not gRPC's. It is
+	// less than 64 KiB, so that a quarter of it is less than a piece of a message.
+	Huge = 60 << 10
 )
 
-var sizes = [...]int{tiny, small, Large, 128 << 10, 512 << 10, 2 << 20, 5 << 20}
+var sizes = [...]int{tiny, small, Large, Huge, 128 << 10, 512 << 10, 2 << 20, 5 << 20}
 
 // Buffers is a mem.BufferPool. Unlike gRPC's own pools it does not clear what
 // comes back: nobody reads beyond what was written. The zero value is empty.

@@ -10,8 +10,12 @@ import (
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 )
 
-// readSize is how many bytes are read at a time, at least.
-const readSize = bufpool.Large
+// How many bytes are read at a time, at least: the larger number after a read that
+// has filled its buffer.
+const (
+	readSize = bufpool.Large
+	fastSize = bufpool.Huge
+)
 
 // Reader reads from a connection through a buffer that it has only while there
 // is something in it. One goroutine may use it.
@@ -20,6 +24,7 @@ type Reader struct {
 	raw  syscall.RawConn // nil if the connection has none
 	buf  *[]byte         // from the pool; nil while nothing is buffered
 	r, w int             // what is buffered: (*buf)[r:w]
+	fast bool            // the last read has filled its buffer
 
 	// Of tryRead.
 	n    int
@@ -97,7 +102,7 @@ func (r *Reader) Cut(n int) mem.Buffer {
 	}
 	r.buf, r.w = nil, 0
 	if len(rest) > 0 {
-		r.buf = bufpool.Pool.Get(max(readSize, len(rest)))
+		r.buf = bufpool.Pool.Get(max(r.size(), len(rest)))
 		r.w = copy(*r.buf, rest)
 	}
 	*buf = (*buf)[:n]
@@ -128,9 +133,10 @@ func (r *Reader) fill(want int) error {
 	if r.buf == nil {
 		return r.Await()
 	}
-	r.room(max(want, readSize))
+	r.room(max(want, r.size()))
 	n, err := r.conn.Read((*r.buf)[r.w:])
 	r.w += n
+	r.fast = r.w == len(*r.buf)
 	if n > 0 {
 		return nil
 	}
@@ -138,6 +144,13 @@ func (r *Reader) fill(want int) error {
 		r.Release()
 	}
 	return err
+}
+
+func (r *Reader) size() int {
+	if r.fast {
+		return fastSize
+	}
+	return readSize
 }
 
 // readFirst reads the first bytes, and then gets a buffer.
@@ -174,6 +187,7 @@ func (r *Reader) room(want int) {
 // came takes in what tryRead has read.
 func (r *Reader) came(err error) error {
 	r.w = r.n
+	r.fast = r.buf != nil && r.w == len(*r.buf)
 	switch {
 	case err != nil:
 	case r.err != nil:
@@ -191,7 +205,7 @@ func (r *Reader) came(err error) error {
 // again when there is.
 func (r *Reader) tryRead(fd uintptr) bool {
 	if r.buf == nil {
-		r.buf = bufpool.Pool.Get(readSize)
+		r.buf = bufpool.Pool.Get(r.size())
 	}
 	n, again, err := readNow(fd, *r.buf)
 	if again {
