@@ -4,40 +4,56 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 const (
-	// directPatience is how long the server may take to show that it knows the
-	// direct transport.
+	// directPatience is how long a connection may take, and then the server to show
+	// that it knows the direct transport; less if the connect timeout is short.
 	directPatience = 5 * time.Second
-	// directRetry is how long a client that has found out that it does not is
-	// content with gRPC streams.
+	// directRetry is how long a client that has found no direct transport is content
+	// with gRPC streams.
 	directRetry = 10 * time.Minute
 )
 
 // WithDirect makes the client connect with the direct transport: the same frames
 // straight on TCP, or TLS if tlsConfig is not nil, without HTTP/2. That is faster
 // and takes less memory. addr is the server's "host:port", the same as that of the
-// gRPC connection if the server has Server.Direct. If the server, or a proxy before
-// it, does not know the direct transport, the client uses a gRPC stream.
+// gRPC connection if the server has Server.Direct.
 //
-// WithMetadata and the grpc.PerRPCCredentials of WithCallOptions work as usual;
-// the gRPC connection's own dial options do not.
+// If the server, or a proxy before it, does not know the direct transport, the
+// session is a gRPC stream, and so are those of the next 10 minutes; the log tells.
+// A session stays on what it began with. So the gRPC connection should be no less
+// secure than tlsConfig: somebody in between can bring it about.
+//
+// It connects straight to addr, and not through the proxy that HTTPS_PROXY names: the
+// gRPC connection does, where that is the only way. WithDirectDialer can, too.
+//
+// WithMetadata and the grpc.PerRPCCredentials of WithCallOptions work as usual; the
+// gRPC connection's own dial options do not, credentials and interceptors among them.
 func WithDirect(addr string, tlsConfig *tls.Config) Option {
-	return optionFunc(func(o *options) { o.direct = &directDialer{authority: addr, dial: directDial(addr, tlsConfig)} })
+	authority := addr
+	if tlsConfig != nil && tlsConfig.ServerName != "" {
+		authority = tlsConfig.ServerName
+	}
+	dial := directDial(addr, tlsConfig)
+	return optionFunc(func(o *options) { o.direct = &directDialer{authority: authority, dial: dial} })
 }
 
-// WithDirectDialer is WithDirect for connections that dial makes. It returns one on
-// which the frames can be sent, after a TLS handshake if there is one: as a
-// *tls.Conn then, so that handlers see the certificates.
+// WithDirectDialer is WithDirect for connections that dial makes, within its
+// context. It returns one on which the frames can be sent, after a TLS handshake if
+// there is one: as a *tls.Conn then, so that handlers see the certificates. The
+// client closes it. A write of 16 KiB to it must not wait for the server to read.
 func WithDirectDialer(dial func(context.Context) (net.Conn, error)) Option {
 	return optionFunc(func(o *options) { o.direct = &directDialer{dial: dial} })
 }
@@ -77,48 +93,87 @@ type directDialer struct {
 
 	// mu guards what follows.
 	mu    sync.Mutex
-	until time.Time // when to try again whether the server knows the transport
+	until time.Time // when to try the direct transport again
+	trust bool      // the last attempt has shown that the server knows it
 }
+
+// verdict is what an attempt tells about the server.
+type verdict int
+
+const (
+	knows    verdict = iota // it knows the direct transport
+	ignorant                // it does not, or a proxy in between
+	unclear                 // one or the other, or it is down
+)
 
 // Dial opens a session.
 func (d *directDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link, error) {
-	d.mu.Lock()
-	wait := time.Now().Before(d.until)
-	d.mu.Unlock()
-	if wait {
+	if d.content() {
 		return d.stream.Dial(ctx, cfg)
 	}
-	link, err := d.direct(ctx, cfg)
-	if err == nil || !errors.Is(err, errNotDirect) {
+	link, found, err := d.direct(ctx, cfg)
+	if trusted := d.learn(found); found == knows {
 		return link, err
+	} else if found == unclear && trusted {
+		// That was bad luck, more likely than a change of mind.
+		return nil, status.Error(codes.Unavailable, "pushtunnel: no direct connection: "+status.Convert(err).Message())
 	}
-	if errors.Is(err, errUnknown) {
-		d.mu.Lock()
-		d.until = time.Now().Add(directRetry)
-		d.mu.Unlock()
+	d.stream.opts.logger.LogAttrs(ctx, slog.LevelInfo, "no direct transport, the client opens a gRPC stream",
+		append(reasonAttrs(err), slog.String("client", cfg.Remote.Name))...)
+	if found == ignorant {
 		return d.stream.Dial(ctx, cfg)
 	}
-	// The server may be down. It shall be asked for the direct transport first when
-	// it is there again: so nothing waits for it here.
-	return d.stream.dial(ctx, cfg, false)
+	// If the server is down, it shall be asked for the direct transport first when it
+	// is there again: so nothing waits for it here.
+	link, err = d.stream.dial(ctx, cfg, false)
+	if err == nil {
+		d.beContent() // it was not down
+	}
+	return link, err
 }
 
-// Errors of direct. Nobody outside sees them.
-var (
-	errNotDirect = errors.New("no direct transport")                // for any reason
-	errUnknown   = errors.New("the server does not know of direct") // and that is the reason
-)
+// content reports whether gRPC streams are good enough for now.
+func (d *directDialer) content() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Now().Before(d.until)
+}
+
+// learn takes in what an attempt has told. It reports whether the one before it
+// had shown that the server knows the direct transport.
+func (d *directDialer) learn(found verdict) (trusted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	trusted, d.trust = d.trust, found == knows
+	if found == ignorant {
+		d.until = time.Now().Add(directRetry)
+	}
+	return trusted
+}
+
+// beContent lets gRPC streams be good enough for a while.
+func (d *directDialer) beContent() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until = time.Now().Add(directRetry)
+}
+
+// patience is how long each of the two steps may take. It leaves time for a gRPC
+// stream within the connect timeout.
+func (d *directDialer) patience() time.Duration {
+	return min(directPatience, d.stream.opts.connectTimeout/4)
+}
 
 // direct opens a session on the direct transport.
-func (d *directDialer) direct(ctx context.Context, cfg tunnel.Config) (tunnel.Link, error) {
-	patience, cancel := context.WithTimeout(ctx, directPatience)
+func (d *directDialer) direct(ctx context.Context, cfg tunnel.Config) (tunnel.Link, verdict, error) {
+	patience, cancel := context.WithTimeout(ctx, d.patience())
 	conn, err := d.dial(patience)
 	cancel()
-	if err != nil {
-		if errors.Is(err, errNoALPN) {
-			return nil, errors.Join(errNotDirect, errUnknown)
-		}
-		return nil, errors.Join(errNotDirect, err)
+	switch {
+	case errors.Is(err, errNoALPN):
+		return nil, ignorant, err
+	case err != nil:
+		return nil, unclear, err
 	}
 	p := &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr()}
 	if c, ok := conn.(*tls.Conn); ok {
@@ -129,23 +184,27 @@ func (d *directDialer) direct(ctx context.Context, cfg tunnel.Config) (tunnel.Li
 		Name: cfg.Remote.Name, Metadata: d.stream.opts.metadata, CallOptions: d.stream.opts.callOptions, Authority: d.authority, Peer: p,
 	})
 	if err != nil {
-		return nil, err
+		return nil, knows, err // it would fail on a gRPC stream, too
 	}
 	cfg.Remote.Protocol = "direct"
-	timer := time.AfterFunc(directPatience, func() {
+	timer := time.AfterFunc(d.patience(), func() {
 		if !confirmed(t) {
 			conn.Close()
 		}
 	})
 	defer timer.Stop()
 	s, err := tunnel.Dial(ctx, t, cfg)
+	if err == nil {
+		return s, knows, nil
+	}
+	conn.Close() // there is nothing to wait for
 	switch {
-	case err == nil:
-		return s, nil
-	case !confirmed(t) && ctx.Err() == nil:
-		return nil, errors.Join(errNotDirect, errUnknown)
+	case errors.Is(err, tunnel.ErrNotDirect):
+		return nil, ignorant, err
+	case !confirmed(t):
+		return nil, unclear, err
 	default:
-		return nil, err
+		return nil, knows, err
 	}
 }
 

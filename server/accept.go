@@ -51,20 +51,34 @@ func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) 
 
 // handshake waits for the client's hello and admits its session.
 func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
+	a, cfg, err := s.expect(ctx, protocol)
+	if err != nil {
+		return nil, err
+	}
+	return a.receive(t, cfg)
+}
+
+// expect prepares for the session of the client whose metadata are in ctx. The
+// admission that it returns must receive that.
+func (s *Server) expect(ctx context.Context, protocol string) (*admission, tunnel.Config, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	name, err := tunnel.NameFromMetadata(md)
 	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+		return nil, tunnel.Config{}, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
 	}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		p = &peer.Peer{}
 	}
 	a, cfg, err := s.prepare(tunnel.Peer{Name: name, Protocol: protocol, Addr: p.Addr})
-	if err != nil {
-		return nil, err
-	}
 	cfg.Peer = p
+	return a, cfg, err
+}
+
+// receive waits for the client's hello and admits its session. The transport
+// belongs to the session, also if it fails.
+func (a *admission) receive(t tunnel.Transport, cfg tunnel.Config) (tunnel.Link, error) {
+	s := a.server
 	link, err := tunnel.Accept(s.closing, t, cfg)
 	if err != nil {
 		a.refused()

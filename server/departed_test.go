@@ -20,7 +20,7 @@ func comeAndGo(t *testing.T, s *Server, name string) {
 	go func() {
 		link, err := s.open(metadata.NewIncomingContext(t.Context(), metadata.Pairs(tunnel.NameKey, name)), ours, "test")
 		if err == nil {
-			<-link.Done()
+			link.Wait() // not only Done: it has left the registry then
 		}
 		served <- err
 	}()

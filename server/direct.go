@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"slices"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,7 +24,11 @@ import (
 //
 // Direct connections do not pass the gRPC server: its interceptors, stats handlers
 // and limits do not see them. What it does to let clients in must be repeated in
-// WithConnectInterceptors. Shutdown and Close end them; grpc.Server.Stop does not.
+// WithConnectInterceptors. Their context does not end when a client gives up before
+// they have let it in. Shutdown and Close end direct connections; Stop and
+// GracefulStop of the gRPC server do not. A limit of the listener counts them.
+//
+// It needs grpc.Server.Serve: a gRPC server that is an http.Handler has no port.
 func (s *Server) Direct(tlsConfig *tls.Config) grpc.ServerOption {
 	return grpc.Creds(s.DirectCredentials(tlsConfig))
 }
@@ -97,7 +100,9 @@ func (c *directCreds) Clone() credentials.TransportCredentials {
 type directProtocol struct{ server *Server }
 
 // DirectProtocol returns the direct transport for Serve: on a listener of its own,
-// or of several protocols. A TLS listener should offer tunnel.ALPN.
+// or of several protocols. It goes before those that know their connections by less
+// than a byte of their own, native.Protocol among them. A TLS listener must offer
+// tunnel.ALPN.
 func (s *Server) DirectProtocol() tunnel.Protocol { return directProtocol{s} }
 
 // Name returns "direct".
@@ -157,37 +162,57 @@ func (s *Server) dispatch(c directConn) {
 // serveDirect lets a client in. It returns its session, nil if there is none. With
 // interceptors it returns when the session has ended.
 func (s *Server) serveDirect(ctx context.Context, c directConn) (link tunnel.Link, err error) {
-	cfg := s.opts.tunnel.WithDefaults()
-	cut := context.AfterFunc(ctx, func() { c.Close() })
-	defer cut()
-	c.SetDeadline(time.Now().Add(cfg.HandshakeTimeout)) //nolint:errcheck // what follows fails, too
 	p := &peer.Peer{Addr: c.RemoteAddr(), LocalAddr: c.LocalAddr(), AuthInfo: c.auth}
-	t, md, err := tunnel.AcceptDirect(c.Conn, cfg.MaxMetadata, p)
+	t, md, err := s.acceptDirect(ctx, c, p)
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Time{}) //nolint:errcheck // likewise
-	cut()                      // from now on the transport closes the connection
-
+	taken := false // the transport is a session's
+	open := func(ctx context.Context) error {
+		a, cfg, err := s.expect(ctx, "direct")
+		if err != nil {
+			return err
+		}
+		taken = true
+		link, err = a.receive(t, cfg)
+		return err
+	}
 	ctx = metadata.NewIncomingContext(peer.NewContext(ctx, p), md)
 	if s.opts.connect == nil {
-		link, err = s.handshake(ctx, t, "direct")
+		err = open(ctx)
 	} else {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		info := &grpc.StreamServerInfo{FullMethod: tunnel.ConnectMethod, IsClientStream: true, IsServerStream: true}
 		err = s.opts.connect(nil, newConnectStream(ctx), info, func(_ any, stream grpc.ServerStream) error {
-			if link, err = s.handshake(stream.Context(), t, "direct"); err != nil {
+			if err := open(stream.Context()); err != nil {
 				return err
 			}
 			<-link.Done()
 			return link.Err()
 		})
 	}
-	if link == nil {
+	if !taken {
 		refuse(t, err)
 	}
 	return link, err
+}
+
+// acceptDirect waits for what a client says first, for as long as it may take.
+func (s *Server) acceptDirect(ctx context.Context, c directConn, p *peer.Peer) (tunnel.Transport, metadata.MD, error) {
+	cfg := s.opts.tunnel.WithDefaults()
+	// The deadline of the connection would not do: grpc-go resets it, once more,
+	// when it has handed the connection over.
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.HandshakeTimeout,
+		status.Errorf(codes.DeadlineExceeded, "pushtunnel: the client did not send its metadata within %v", cfg.HandshakeTimeout))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	t, md, err := tunnel.AcceptDirect(c.Conn, cfg.MaxMetadata, p)
+	stop()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return t, md, err
 }
 
 var errNotServed = status.Error(codes.Unavailable, "pushtunnel: an interceptor has not let the client in")

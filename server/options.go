@@ -167,8 +167,8 @@ func WithMaxRecvMsgSize(n int) Option {
 	return optionFunc(func(o *options) { o.tunnel.MaxRecvMsgSize = n })
 }
 
-// WithMaxMetadata sets how many bytes of metadata a client's answer may have;
-// each pair counts as its key, its value and 32 bytes. The default is 64 KiB; the
+// WithMaxMetadata sets how many bytes of metadata a client's answer may have, and
+// what it says when it connects with the direct transport; each pair counts as its key, its value and 32 bytes. The default is 64 KiB; the
 // most is 256 KiB.
 func WithMaxMetadata(n int) Option {
 	return optionFunc(func(o *options) { o.tunnel.MaxMetadata = n })

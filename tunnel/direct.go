@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -29,8 +29,9 @@ const ALPN = "pushtunnel/1"
 // byte begins no other protocol: neither HTTP nor TLS, nor printable text.
 const DirectPreface = "\xd1push1\r\n"
 
-// ErrNotDirect is why a session fails whose peer is not the end of a direct
-// transport: it is an old server, a proxy, or something else.
+// ErrNotDirect is why a session fails whose peer has sent something that is not a
+// direct transport's: it is an old server, a proxy, or something else. A peer that
+// ends the connection without a word may be one of those, too, but need not.
 var ErrNotDirect = status.Error(codes.Unavailable, "pushtunnel: the peer does not know the direct transport")
 
 // DirectOptions are what a client says when it opens a direct transport.
@@ -50,18 +51,22 @@ type DirectOptions struct {
 }
 
 // DialDirect makes a transport of a connection that this end has dialled. The
-// connection belongs to the transport from now on, and is closed if it fails.
-// Nothing is sent before the session's hello. Metadata of the outgoing context go
-// along. The session fails with ErrNotDirect if the peer answers in another way.
+// connection belongs to the transport from now on, and is closed if it fails; then
+// the error is a status. Nothing is sent before the session's hello. Metadata of the
+// outgoing context go along. ctx is for the credentials; the transport outlives it.
+// The session fails with ErrNotDirect if the peer answers in another way.
+//
+// The transport has a method Confirmed() bool, for any goroutine: whether the peer's
+// preface has come.
 func DialDirect(ctx context.Context, conn net.Conn, o DirectOptions) (Transport, error) {
 	t := newDirect(conn, o.Peer)
 	out, _ := metadata.FromOutgoingContext(ctx)
-	md := metadata.Join(sendableMetadata(out), sendableMetadata(o.Metadata))
+	md := metadata.Join(sendableMetadata(out), sendableMetadata(lowerCase(o.Metadata)))
 	for _, opt := range o.CallOptions {
 		if _, ok := opt.(grpc.PerRPCCredsCallOption); !ok {
 			continue
 		}
-		var calls callOptions
+		calls := callOptions{rareOptions: noRareOptions}
 		err := calls.set(opt)
 		var creds metadata.MD
 		if err == nil {
@@ -82,10 +87,24 @@ func DialDirect(ctx context.Context, conn net.Conn, o DirectOptions) (Transport,
 	return t, nil
 }
 
+// lowerCase returns md with the keys that are sent. Those of a context are so already.
+func lowerCase(md metadata.MD) metadata.MD {
+	out := make(metadata.MD, len(md))
+	for k, vs := range md {
+		out.Append(k, vs...)
+	}
+	return out
+}
+
 // AcceptDirect makes a transport of a connection that the peer has dialled, once
 // its metadata have come: maxMetadata bytes at most, counted as in Config. The
-// connection belongs to the transport from now on, and is closed if it fails.
-// Whoever wants a time limit sets the connection's read deadline.
+// connection belongs to the transport from now on, and is closed if it fails: then
+// nothing has been sent, so that the client can tell that it should try something
+// else. The error is ErrNotDirect if the peer has sent another preface. If p is nil,
+// the peer is known by the connection's address alone.
+//
+// It blocks until the peer has sent all that, or somebody closes the connection.
+// The transport sets no deadlines, and minds none that have passed.
 func AcceptDirect(conn net.Conn, maxMetadata int, p *peer.Peer) (Transport, metadata.MD, error) {
 	t := newDirect(conn, p)
 	md, err := t.accept(maxMetadata)
@@ -116,6 +135,9 @@ func (t *direct) accept(maxMetadata int) (metadata.MD, error) {
 			if err == nil {
 				err = f.Unmarshal(frame)
 			}
+			if err == nil && (f.CallID != 0 || f.Parts&^wire.PartHeader != 0) {
+				err = errOpening
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -145,8 +167,6 @@ func (t *direct) readPreface() error {
 		switch {
 		case !bytes.HasPrefix([]byte(DirectPreface), b):
 			return ErrNotDirect
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			return ErrNotDirect
 		case err != nil:
 			return err
 		case len(b) == len(DirectPreface):
@@ -162,12 +182,22 @@ const (
 	frameTag = 1<<3 | byte(protowire.BytesType)
 	// maxFrame is how large a frame may be with what goes before it.
 	maxFrame = wire.MaxBatch
+	// maxVarint is how many bytes a length may have.
+	maxVarint = 10
 )
 
-var errMalformed = errors.New("pushtunnel: something other than frames")
+var (
+	errMalformed = errors.New("pushtunnel: something other than frames")
+	errOpening   = errors.New("pushtunnel: the first frame has something other than metadata")
+)
+
+// notFrames is what a session gets in the place of what can't be frames: a batch
+// that is cut off. It tells the peer.
+var notFrames = mem.SliceBuffer{frameTag}
 
 // wholeFrame returns the size of the first frame of b, 0 if it isn't whole;
-// malformed says that it never will be.
+// malformed says that it never will be. That does not depend on how much of it
+// has come.
 func wholeFrame(b []byte) (n int, malformed bool) {
 	if len(b) == 0 {
 		return 0, false
@@ -177,7 +207,7 @@ func wholeFrame(b []byte) (n int, malformed bool) {
 	}
 	size, k := protowire.ConsumeVarint(b[1:])
 	if k < 0 {
-		return 0, len(b) > protowire.SizeVarint(maxFrame)
+		return 0, len(b) > maxVarint
 	}
 	if size > maxFrame {
 		return 0, true
@@ -192,21 +222,27 @@ func wholeFrame(b []byte) (n int, malformed bool) {
 }
 
 // wholeFrames returns how many of the first bytes of b are whole frames that may
-// go in one batch. What can't be frames is for the session to complain about.
-func wholeFrames(b []byte) int {
-	n := 0
+// go in one batch, and where the last of them begins. If there are none, malformed
+// says that there never will be.
+func wholeFrames(b []byte) (n, last int, malformed bool) {
 	for n < len(b) {
-		k, malformed := wholeFrame(b[n:])
-		if malformed {
-			if n == 0 {
-				return min(len(b), maxFrame)
-			}
-			return n
+		k, bad := wholeFrame(b[n:])
+		if bad {
+			return n, last, n == 0
 		}
 		if k == 0 || n+k > maxFrame {
-			return n
+			break
 		}
-		n += k
+		n, last = n+k, n
 	}
-	return n
+	return n, last, false
 }
+
+// isClose reports whether a frame is the last one of its direction.
+func isClose(frame []byte) bool {
+	f, _, err := wire.NextFrame(frame)
+	return err == nil && bytes.HasPrefix(f, closePart)
+}
+
+// closePart begins such a frame: the tag of Frame.close.
+var closePart = bytes.TrimSuffix(wire.AppendClose(nil, nil), []byte{0})

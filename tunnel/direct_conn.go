@@ -39,9 +39,12 @@ type direct struct {
 
 	// mu guards what follows.
 	mu      sync.Mutex
-	sending bool   // a batch is being sent
-	closed  bool   // Close has been called
-	last    []byte // what goes last
+	sending bool        // a batch is being sent
+	closed  bool        // Close has been called
+	bidden  bool        // the peer has said its last word
+	ended   bool        // Recv has closed the connection
+	last    []byte      // what goes last
+	cut     *time.Timer // closes the connection; nil while it may live
 	parting sync.WaitGroup
 }
 
@@ -109,16 +112,27 @@ func (t *direct) begin() bool {
 func (t *direct) end(err error) error {
 	t.mu.Lock()
 	t.sending = false
-	last := t.last
-	t.mu.Unlock()
+	last, bidden := t.last, t.bidden
 	if err != nil {
-		t.conn.SetReadDeadline(time.Now().Add(partingTime)) //nolint:errcheck // Recv tells
-		return io.EOF
+		t.hasten()
 	}
-	if last != nil {
-		t.part(last)
+	t.mu.Unlock()
+	switch {
+	case err != nil:
+		return io.EOF // Recv tells
+	case last != nil:
+		t.part(last, bidden)
 	}
 	return nil
+}
+
+// hasten lets the connection live no longer than partingTime. A timer sees to
+// that and no deadline: grpc-go, from which a connection may have come, resets its
+// deadlines once more when it has handed it over. t.mu is held.
+func (t *direct) hasten() {
+	if t.cut == nil && !t.ended {
+		t.cut = time.AfterFunc(partingTime, func() { t.conn.Close() })
+	}
 }
 
 // Recv returns what has come in whole frames. When the connection has ended, by
@@ -131,8 +145,18 @@ func (t *direct) Recv() (mem.Buffer, error) {
 	}
 	for {
 		b := t.in.Buffered()
-		if n := wholeFrames(b); n > 0 {
+		n, last, malformed := wholeFrames(b)
+		switch {
+		case n > 0:
+			if isClose(b[last:n]) {
+				t.mu.Lock()
+				t.bidden = true
+				t.mu.Unlock()
+			}
 			return t.in.Cut(n), nil
+		case malformed:
+			t.in.Discard(len(b))
+			return notFrames, nil
 		}
 		var err error
 		if len(b) == 0 {
@@ -150,10 +174,14 @@ func (t *direct) Recv() (mem.Buffer, error) {
 func (t *direct) over(err error) error {
 	t.conn.Close()
 	t.in.Release()
-	t.parting.Wait()
 	t.mu.Lock()
 	closed := t.closed
+	t.ended = true
+	if t.cut != nil {
+		t.cut.Stop()
+	}
 	t.mu.Unlock()
+	t.parting.Wait()
 	switch {
 	case closed:
 		return io.EOF
@@ -178,29 +206,38 @@ func (t *direct) Close(err error) {
 	if t.closed {
 		return
 	}
-	t.closed, t.last = true, last
-	t.conn.SetDeadline(time.Now().Add(partingTime)) //nolint:errcheck // it may be closed
+	t.closed = true
+	if t.ended {
+		return
+	}
+	t.hasten()
 	if t.sending {
-		return // who sends does the rest
+		t.last = last // who sends does the rest
+		return
 	}
 	if t.opening != nil {
 		last, t.opening = append(t.opening, last...), nil
 	}
+	bidden := t.bidden
 	if t.try != nil {
-		t.part(last)
+		t.part(last, bidden)
 		return
 	}
-	t.parting.Go(func() { t.part(last) })
+	t.parting.Go(func() { t.part(last, bidden) })
 }
 
-// part sends the last words, as far as the connection takes them.
-func (t *direct) part(last []byte) {
+// part sends the last words, as far as the connection takes them. Then it is the
+// peer's turn to end the connection, after its own last words; if they have come
+// already, nothing is left to wait for.
+func (t *direct) part(last []byte, bidden bool) {
 	if t.try != nil {
 		t.try.Write(last) //nolint:errcheck // that was it
 	} else {
 		t.conn.Write(last) //nolint:errcheck // that was it
 	}
-	if c, ok := t.conn.(interface{ CloseWrite() error }); ok {
+	if bidden {
+		t.conn.Close()
+	} else if c, ok := t.conn.(interface{ CloseWrite() error }); ok {
 		c.CloseWrite() //nolint:errcheck // the peer closes, or Recv does
 	}
 }

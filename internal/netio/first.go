@@ -1,19 +1,18 @@
 package netio
 
 import (
-	"errors"
+	"io"
 	"net"
 )
 
-var errEmpty = errors.New("the connection has ended before its first byte")
-
 // First waits for the first byte that the peer sends, and returns it with a
-// connection that still begins with it: conn itself if that can be.
+// connection that still begins with it: conn itself if that can be. If the
+// connection ends before, the error is io.EOF.
 func First(conn net.Conn) (byte, net.Conn, error) {
 	var b [1]byte
 	raw := rawConn(conn)
 	if raw == nil {
-		if _, err := conn.Read(b[:]); err != nil {
+		if _, err := io.ReadFull(conn, b[:]); err != nil {
 			return 0, conn, err
 		}
 		return b[0], &Prefixed{Conn: conn, Prefix: b[:]}, nil
@@ -29,7 +28,7 @@ func First(conn net.Conn) (byte, net.Conn, error) {
 		err = readErr
 	}
 	if err == nil && n == 0 {
-		err = errEmpty
+		err = io.EOF
 	}
 	return b[0], conn, err
 }

@@ -236,3 +236,41 @@ func TestWriterClosesOnce(t *testing.T) {
 	w.Wait(t.Context(), 0)
 	w.Drain(t.Context())
 }
+
+// A connection that ends before it has said anything is an ordinary event, which
+// gRPC knows by io.EOF. What was read is not lost.
+func TestFirst(t *testing.T) {
+	pairs(t, func(t *testing.T, a, b net.Conn) {
+		go a.Write([]byte("xyz")) //nolint:errcheck // seen below
+		first, conn, err := First(b)
+		if first != 'x' || err != nil {
+			t.Fatalf("got %q, %v, want %q", first, err, 'x')
+		}
+		got := make([]byte, 3)
+		if _, err := io.ReadFull(conn, got); string(got) != "xyz" || err != nil {
+			t.Errorf("got %q, %v, want all that was sent", got, err)
+		}
+		a.Close()
+		if _, _, err := First(b); err != io.EOF {
+			t.Errorf("at the end: got %v, want %v", err, io.EOF)
+		}
+	})
+}
+
+// A Read may return nothing and no error: that is no byte.
+func TestFirstOfAReadWithoutBytes(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	go func() {
+		a.Write(nil)         //nolint:errcheck // seen below
+		a.Write([]byte("x")) //nolint:errcheck // seen below
+		a.Close()
+	}()
+	first, conn, err := First(b)
+	if first != 'x' || err != nil {
+		t.Fatalf("got %q, %v, want %q", first, err, 'x')
+	}
+	if all, err := io.ReadAll(conn); string(all) != "x" || err != nil {
+		t.Errorf("got %q, %v, want %q", all, err, "x")
+	}
+}

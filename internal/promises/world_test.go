@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"runtime"
 	"slices"
 	"sync"
@@ -23,6 +24,10 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
+// direct makes all clients connect with the direct transport. See
+// TestOverTheDirectTransport.
+var direct bool
+
 // world is a server on a network with faults.
 type world struct {
 	*server.Server
@@ -39,6 +44,9 @@ func newWorld(t *testing.T, path faultnet.Config, opts ...server.Option) *world 
 func newWorldWith(t *testing.T, path faultnet.Config, serve []grpc.ServerOption, dial []grpc.DialOption, opts ...server.Option) *world {
 	t.Helper()
 	w := &world{Server: server.New(opts...), net: faultnet.New(path), dial: dial}
+	if direct {
+		serve = append(slices.Clip(serve), w.Direct(nil))
+	}
 	g := grpc.NewServer(serve...)
 	w.Register(g)
 	listener := w.net.Listener()
@@ -87,6 +95,11 @@ func (w *world) connect(t *testing.T, name string, s testgrpc.TestServiceServer,
 	t.Helper()
 	m := w.start(t, w.connection(t), name, s, opts...)
 	<-m.came
+	for s := range w.Sessions(name) {
+		if got := s.Peer().Protocol; (got == "direct") != direct {
+			t.Fatalf("got a session over %q", got)
+		}
+	}
 	return m
 }
 
@@ -103,6 +116,9 @@ func (w *world) start(t *testing.T, cc grpc.ClientConnInterface, name string, s 
 			m.went <- err
 		},
 	})}, opts...)
+	if direct {
+		opts = append(opts, client.WithDirectDialer(func(ctx context.Context) (net.Conn, error) { return w.net.DialContext(ctx, "") }))
+	}
 	m.Client = client.New(cc, name, opts...)
 	testgrpc.RegisterTestServiceServer(m, s)
 	var ctx context.Context
