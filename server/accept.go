@@ -35,18 +35,9 @@ func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) e
 // open opens the session of a transport whose client has sent what is in ctx. The
 // handshake takes more stack than waiting for the end does, and stacks are most
 // of what an idle session costs: so it gets a goroutine of its own.
-func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) (tunnel.Link, error) {
-	type result struct {
-		link tunnel.Link
-		err  error
-	}
-	opened := make(chan result, 1)
-	go func() {
-		link, err := s.handshake(ctx, t, protocol)
-		opened <- result{link, err}
-	}()
-	r := <-opened
-	return r.link, r.err
+func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) (link tunnel.Link, err error) {
+	s.workers.Apart(func() { link, err = s.handshake(ctx, t, protocol) })
+	return link, err
 }
 
 // handshake waits for the client's hello and admits its session.
