@@ -15,6 +15,7 @@ import (
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 	"github.com/pushtunnel/pushtunnel/internal/netio"
+	"github.com/pushtunnel/pushtunnel/internal/stack"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -141,12 +142,9 @@ func (c *conn) took() (err error) {
 	if !cold {
 		return c.takeFrames()
 	}
-	apart(func() { err = c.takeFrames() })
+	stack.Apart(func() { err = c.takeFrames() })
 	return err
 }
-
-// apart calls a function on a stack of its own.
-var apart = (*tunnel.Workers)(nil).Apart
 
 // takeFrames takes the frames that have come, and the rest of one that has begun.
 //

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/internal/stack"
 	"github.com/pushtunnel/pushtunnel/native/java"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -74,7 +75,7 @@ func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) er
 //
 //go:noinline
 func (p *protocol) begin(ctx context.Context, nc net.Conn, a tunnel.Acceptor) (c *conn, stop func() bool) {
-	apart(func() {
+	stack.Apart(func() {
 		c = newConn(nc, serverRole, p.opts, nil)
 		c.take = func(h Head, body *[]byte) error { return p.take(c, a, h, body) }
 		c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame

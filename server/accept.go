@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/stack"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -36,7 +37,7 @@ func (s *service) Connect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) e
 // handshake takes more stack than waiting for the end does, and stacks are most
 // of what an idle session costs: so it gets a goroutine of its own.
 func (s *Server) open(ctx context.Context, t tunnel.Transport, protocol string) (link tunnel.Link, err error) {
-	s.workers.Apart(func() { link, err = s.handshake(ctx, t, protocol) })
+	stack.Apart(func() { link, err = s.handshake(ctx, t, protocol) })
 	return link, err
 }
 

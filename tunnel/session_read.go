@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pushtunnel/pushtunnel/internal/stack"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
@@ -33,7 +34,7 @@ func (s *Session) read() {
 		if silent := s.live.heard(); s.welcomed && !s.live.idle(silent) {
 			s.take(batch)
 		} else {
-			s.cfg.Workers.Apart(func() { s.take(batch) })
+			stack.Apart(func() { s.take(batch) })
 		}
 	}
 }

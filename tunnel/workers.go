@@ -43,17 +43,6 @@ func (w *Workers) Close() {
 // Session find their way by themselves.
 func (w *Workers) Go(f func()) { w.run(taskFunc(f)) }
 
-// Apart runs f on another goroutine and waits for it. A goroutine that waits most of
-// its life does that to keep its stack as small as it was. A nil Workers will do.
-func (w *Workers) Apart(f func()) {
-	done := make(chan struct{})
-	w.Go(func() {
-		defer close(done)
-		f()
-	})
-	<-done
-}
-
 // run runs a task on a goroutine other than this one.
 func (w *Workers) run(t task) {
 	if w == nil {

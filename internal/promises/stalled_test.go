@@ -87,9 +87,9 @@ func fill(ctx context.Context, stub testgrpc.TestServiceClient, size int32) {
 	}
 }
 
-// latencies makes many calls at a time, some rounds of them, and returns how long
-// each took, the shortest first.
-func latencies(t *testing.T, stub testgrpc.TestServiceClient, calls, rounds int) []time.Duration {
+// latencies makes many calls of this size at a time, some rounds of them, and returns
+// how long each took, the shortest first.
+func latencies(t *testing.T, stub testgrpc.TestServiceClient, size, calls, rounds int) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, calls*rounds)
 	var done sync.WaitGroup
@@ -97,7 +97,7 @@ func latencies(t *testing.T, stub testgrpc.TestServiceClient, calls, rounds int)
 		done.Go(func() {
 			for n := range rounds {
 				start := time.Now()
-				if _, err := stub.UnaryCall(t.Context(), request(100)); err != nil {
+				if _, err := stub.UnaryCall(t.Context(), request(size)); err != nil {
 					t.Errorf("got %v, want an answer", err)
 					return
 				}
@@ -120,8 +120,8 @@ func TestAStalledCallDelaysNoOther(t *testing.T) {
 				w := newWorld(t, faultnet.Config{Latency: latency})
 				w.connect(t, "c1", freezable(), client.WithMaxConcurrentCalls(calls+100))
 				stub := w.stub("c1")
-				latencies(t, stub, calls, 2) // until the windows have grown
-				before := latencies(t, stub, calls, rounds)
+				latencies(t, stub, 2_000, calls, 4) // lets the windows grow, well beyond what follows
+				before := latencies(t, stub, 100, calls, rounds)
 				if before[0] != 2*latency || before[len(before)-1] != 2*latency {
 					t.Errorf("got calls that took %v to %v, want all to take %v", before[0], before[len(before)-1], 2*latency)
 				}
@@ -132,7 +132,7 @@ func TestAStalledCallDelaysNoOther(t *testing.T) {
 						stalled.Go(func() { stall(ctx, stub) })
 					}
 					time.Sleep(time.Second) // until they have all stalled
-					beside := latencies(t, stub, calls, rounds)
+					beside := latencies(t, stub, 100, calls, rounds)
 					if !slices.Equal(beside, before) {
 						t.Errorf("beside %d more: got calls that took %v to %v, want them to take %v as before", more, beside[0], beside[len(beside)-1], before[0])
 					}
@@ -228,7 +228,7 @@ func TestTheMemoryOfStalledCallsIsBounded(t *testing.T) {
 		w := newWorld(t, faultnet.Config{Latency: time.Millisecond})
 		w.connect(t, "c1", freezable())
 		stub := w.stub("c1")
-		latencies(t, stub, 10, 10)
+		latencies(t, stub, 100, 10, 10)
 		before := heap()
 		ctx, cancel := context.WithCancel(t.Context())
 		var stalled sync.WaitGroup
