@@ -135,6 +135,10 @@ func (t *direct) hasten() {
 	}
 }
 
+// Wait waits until something has come, with little stack. It reports false if that is
+// not possible.
+func (t *direct) Wait() bool { return t.in.Wait() }
+
 // Recv returns what has come in whole frames. When the connection has ended, by
 // the peer or by Close, it closes it.
 func (t *direct) Recv() (mem.Buffer, error) {

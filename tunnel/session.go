@@ -32,6 +32,7 @@ type Session struct {
 	lost     bool          // likewise
 	remote   limits        // likewise
 	welcomed bool          // the reader's: the first frame has come
+	used     bool          // likewise: the last batch came soon after the one before
 	open     atomic.Bool   // this end has said hello
 
 	done     chan struct{}  // closed when the session has ended

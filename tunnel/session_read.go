@@ -17,31 +17,50 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
 
+// waiter is a transport that can wait until there is something to receive, with less
+// stack than Recv. It reports false if it can't.
+type waiter interface{ Wait() bool }
+
 // read is the session's goroutine. It reads until the transport ends, which
 // Close sees to. Nothing in it waits for a call. What comes to a session that is used
 // little is taken apart, so that its stack stays as small as it was: stacks are most of
 // what an idle session costs.
 func (s *Session) read() {
-	for {
-		batch, err := s.transport.Recv()
-		if err != nil {
-			if err == io.EOF {
-				err = nil
-			}
-			s.end(err)
-			return
-		}
-		if silent := s.live.heard(); s.welcomed && !s.live.idle(silent) {
-			s.take(batch)
+	w, _ := s.transport.(waiter)
+	for more := true; more; {
+		if w != nil && !s.used && w.Wait() {
+			more = s.receiveApart()
 		} else {
-			stack.Apart(func() { s.take(batch) })
+			more = s.receive()
 		}
 	}
 }
 
-// take takes a batch.
+//go:noinline
+func (s *Session) receiveApart() (more bool) {
+	stack.Apart(func() { more = s.receive() })
+	return more
+}
+
+// receive takes the next batch. It reports false when the transport has ended.
 //
 //go:noinline
+func (s *Session) receive() bool {
+	batch, err := s.transport.Recv()
+	if err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		s.end(err)
+		return false
+	}
+	silent := s.live.heard()
+	s.used = s.welcomed && !s.live.idle(silent)
+	s.take(batch)
+	return true
+}
+
+// take takes a batch.
 func (s *Session) take(batch mem.Buffer) {
 	if s.ended() {
 		batch.Free()

@@ -31,9 +31,12 @@ type Reader struct {
 	err  error
 	tryF func(fd uintptr) bool // tryRead, made once
 
-	// first is what waits in the place of a buffer where reading without waiting
-	// is not possible, with TLS above all.
-	first [16]byte
+	// first is what waits in the place of a buffer: where reading without waiting is
+	// not possible, with TLS above all, and in Wait.
+	first   [16]byte
+	waits   bool  // in Wait
+	waited  int   // the bytes of first that Wait has read
+	outcome error // of Wait, for Await
 }
 
 // NewReader returns a Reader of a connection.
@@ -75,6 +78,13 @@ func (r *Reader) Await() error {
 		return nil
 	}
 	switch {
+	case r.waited > 0:
+		r.buf = bufpool.Pool.Get(r.size())
+		r.w = copy(*r.buf, r.first[:r.waited])
+		r.waited = 0
+		return nil
+	case r.outcome != nil:
+		return r.outcome
 	case r.buf != nil:
 		return r.fill(1)
 	case r.raw == nil:
@@ -82,6 +92,25 @@ func (r *Reader) Await() error {
 	}
 	r.n, r.err = 0, nil
 	return r.came(r.raw.Read(r.tryF))
+}
+
+// Wait waits until Await need not wait any more. It uses less stack than Await: for
+// a buffer that it has to make, Await may need more than a goroutine has at first. It
+// reads a few bytes, so the next Await brings no more. It reports false, at once, if
+// the connection can't do that. Nothing but Await or Peek must follow.
+func (r *Reader) Wait() bool {
+	if r.raw == nil {
+		return false
+	}
+	if r.buf == nil && r.waited == 0 && r.outcome == nil {
+		r.waits, r.err = true, nil
+		r.outcome = r.raw.Read(r.tryF)
+		r.waits = false
+		if r.outcome == nil {
+			r.outcome = r.err
+		}
+	}
+	return true
 }
 
 // Discard forgets the next n bytes of what is buffered.
@@ -164,6 +193,19 @@ func (r *Reader) readFirst() error {
 	return nil
 }
 
+// tryFirst is tryRead for Wait.
+func (r *Reader) tryFirst(fd uintptr) bool {
+	n, again, err := readNow(fd, r.first[:])
+	if again {
+		return false
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	r.waited, r.err = n, err
+	return true
+}
+
 // room makes room for want bytes in all, as many as possible behind what there
 // is.
 func (r *Reader) room(want int) {
@@ -204,6 +246,9 @@ func (r *Reader) came(err error) error {
 // tryRead reads what there is. It reports false if there is nothing, to be called
 // again when there is.
 func (r *Reader) tryRead(fd uintptr) bool {
+	if r.waits {
+		return r.tryFirst(fd)
+	}
 	if r.buf == nil {
 		r.buf = bufpool.Pool.Get(r.size())
 	}
