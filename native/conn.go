@@ -189,9 +189,24 @@ func (c *conn) complete(h Head, body *[]byte) {
 	}
 }
 
+// maxSent is the largest body that Java peers take; they close the connection when a
+// larger one comes.
+const maxSent = 512 << 20
+
+// fits reports whether a frame may be sent.
+func (c *conn) fits(b []byte) error {
+	if n := len(b) - c.opts.head.Size(); n > maxSent {
+		return status.Errorf(codes.ResourceExhausted, "pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent)
+	}
+	return nil
+}
+
 // send sends a frame whose body begins at the head's size in b: it fills in the
 // head. b remains the caller's, to be sent again or freed.
 func (c *conn) send(t FrameType, id int64, b *[]byte) error {
+	if err := c.fits(*b); err != nil {
+		return err
+	}
 	size := c.opts.head.Size()
 	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
 	return c.out.Send(*b, c.busy())

@@ -100,6 +100,9 @@ func (s *served) run() {
 	if frame != nil {
 		defer bufpool.Pool.Put(frame)
 	}
+	if err == nil {
+		err = s.c.fits(*frame)
+	}
 	if err == nil && s.c.answers == TypePushResponse && ctx.Err() != nil {
 		err = status.FromContextError(ctx.Err()).Err() // nobody waits any more
 	}
