@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -30,5 +31,31 @@ func TestWhatIsTooLargeForJavaIsNotSent(t *testing.T) {
 	}
 	if err := c.fits(frame[:len(frame)-1]); err != nil {
 		t.Errorf("512 MiB are refused: %v", err)
+	}
+}
+
+// A call that comes when a write has just failed, and nobody has closed the
+// connection yet, has not been sent: another connection can take it.
+func TestCallBetweenFailureAndClose(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	c := newConn(a, serverRole, newOptions(nil), nil)
+	c.out.Close(errors.New("broken pipe"))
+	frame := make([]byte, brpcHeadSize)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for what, call := range map[string]func() error{
+		"a call": func() error {
+			_, err := c.roundTrip(ctx, TypePush, &frame, 0, nil)
+			return err
+		},
+		"a one-way call": func() error { return c.tell(ctx, TypePush, &frame, 0) },
+	} {
+		if err := call(); status.Code(err) != codes.Unavailable || !tunnel.NotSent(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !c.calls.ended() {
+			t.Errorf("%s: the connection is still in use", what)
+		}
 	}
 }
