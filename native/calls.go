@@ -165,10 +165,13 @@ func (cs *calls) close(err error) {
 }
 
 // ended reports whether no more calls may begin.
-func (cs *calls) ended() bool {
+func (cs *calls) ended() bool { return cs.why() != nil }
+
+// why tells why no more calls may begin, nil if they may.
+func (cs *calls) why() error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return cs.closed != nil
+	return cs.closed
 }
 
 // busy reports whether several calls wait: others may be about to send.

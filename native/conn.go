@@ -180,12 +180,33 @@ func (c *conn) complete(h Head, body *[]byte) {
 	}
 }
 
+// maxSent is the largest body that Java peers take; they close the connection when a
+// larger one comes.
+const maxSent = 512 << 20
+
+// fits reports whether a frame may be sent.
+func (c *conn) fits(b []byte) error {
+	if n := len(b) - c.opts.head.Size(); n > maxSent {
+		return status.Errorf(codes.ResourceExhausted, "pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent)
+	}
+	return nil
+}
+
 // send sends a frame whose body begins at the head's size in b: it fills in the
-// head. b remains the caller's, to be sent again or freed.
+// head. b remains the caller's, to be sent again or freed. An error means that
+// nothing of it was or will be sent.
 func (c *conn) send(t FrameType, id int64, b *[]byte) error {
+	if err := c.fits(*b); err != nil {
+		return err
+	}
 	size := c.opts.head.Size()
 	c.opts.head.Append((*b)[:0], Head{Type: t, CorrelationID: id, LogID: c.logID, Body: len(*b) - size})
-	return c.out.Send(*b, c.busy())
+	if err := c.out.Send(*b, c.busy()); err != nil {
+		// Who has found out may not have closed the connection yet.
+		c.close(c.lost(err))
+		return c.calls.why()
+	}
+	return nil
 }
 
 // sendLast sends a frame and frees it.
@@ -238,7 +259,12 @@ func (c *conn) roundTrip(ctx context.Context, t FrameType, b *[]byte, wait time.
 	if err != nil {
 		return nil, notSent(err)
 	}
-	if err := c.send(t, call.id, b); err != nil && c.calls.giveUp(call) {
+	if err := c.send(t, call.id, b); err != nil {
+		if !c.calls.giveUp(call) {
+			if a := <-call.answer; a.body != nil {
+				bufpool.Pool.Put(a.body) // the peer has guessed the id
+			}
+		}
 		return nil, notSent(err)
 	}
 	var a answer

@@ -112,10 +112,7 @@ var noServices tunnel.Services
 // take handles a frame.
 func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error {
 	c.heard.Store(time.Now().UnixMilli())
-	c.idle = p.opts.idle
-	if c.client != nil {
-		c.idle = 0
-	}
+	p.setIdle(c)
 	switch h.Type {
 	case TypePushResponse:
 		p.spoke(c)
@@ -149,6 +146,15 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 	}
 }
 
+// setIdle lets a connection be silent for as long as it may: for ever if it has a
+// name.
+func (p *protocol) setIdle(c *conn) {
+	c.idle = p.opts.idle
+	if c.client != nil {
+		c.idle = 0
+	}
+}
+
 // spoke notes that the client has sent something besides its registrations.
 func (p *protocol) spoke(c *conn) {
 	if !c.spoken && c.client != nil {
@@ -170,9 +176,7 @@ func (p *protocol) tryRegister(c *conn, a tunnel.Acceptor, h Head, b []byte) (bo
 	}
 	reg.name = name
 	err = p.register(c, a, reg)
-	if c.client != nil {
-		c.idle = 0
-	}
+	p.setIdle(c)
 	return true, err
 }
 
@@ -186,7 +190,7 @@ func parseRegistration(h Head, b []byte) (*registration, string, error) {
 		return nil, "", nil
 	}
 	reg := &registration{id: h.CorrelationID, process: h.LogID, acknowledged: h.Type == TypeRequest, at: time.Now()}
-	args, err := java.ParseArgs(body.Parameters, java.Limits{})
+	args, err := java.ParseArgs(body.Parameters, java.Limits{Depth: 1, Elements: 1}) // a name; the reader waits
 	if err != nil {
 		return nil, "", fmt.Errorf("a registration that cannot be read: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -99,6 +100,9 @@ func (s *served) run() {
 	}
 	if frame != nil {
 		defer bufpool.Pool.Put(frame)
+	}
+	if err == nil {
+		err = s.c.fits(*frame)
 	}
 	if err == nil && s.c.answers == TypePushResponse && ctx.Err() != nil {
 		err = status.FromContextError(ctx.Err()).Err() // nobody waits any more
@@ -198,8 +202,9 @@ func (s *served) dynamic(ctx context.Context, body *java.Body) (*[]byte, error) 
 // failed does with a failed call what the policy says. The reader may call it.
 func (c *conn) failed(h Head, m *method, name string, err error) {
 	st := status.Convert(err)
-	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.name(), "method", name,
-		"code", st.Code().String(), "reason", st.Message())
+	reason := clip(st.Message())
+	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.name(), "method", clip(name),
+		"code", st.Code().String(), "reason", reason)
 	if h.Type == TypeRegister {
 		return
 	}
@@ -211,7 +216,7 @@ func (c *conn) failed(h Head, m *method, name string, err error) {
 		if m == nil || m.AnyResult {
 			return // any type may be right
 		}
-		var wrong any = st.Code().String() + ": " + st.Message()
+		var wrong any = st.Code().String() + ": " + reason
 		if m.StringResult {
 			wrong = false
 		}
@@ -224,6 +229,18 @@ func (c *conn) failed(h Head, m *method, name string, err error) {
 		*frame = answer.Append(*frame)
 		c.sendLast(c.answers, h.CorrelationID, frame) //nolint:errcheck // then the connection has gone
 	}
+}
+
+// maxText is how much is kept of a text that a peer may have a part in.
+const maxText = 1 << 10
+
+// clip shortens a text that may have come from the peer: names of classes and
+// methods may be as long as a body.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "..."
 }
 
 // registration is a client's name as it came.

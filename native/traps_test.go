@@ -161,6 +161,7 @@ func TestBadFramesEndTheConnection(t *testing.T) {
 		"a type 77":       encodeFrame(77, 1, nil),
 		"a bad name":      encodeFrame(native.TypeRegister, 1, registration(t, strings.Repeat("x", 300))),
 		"a name of 7":     encodeFrame(native.TypeRegister, 1, registration(t, int32(7))),
+		"a name of names": encodeFrame(native.TypeRegister, 1, registration(t, []any{"a", "b"})),
 		"old brpc-java":   append(make([]byte, 28), append([]byte{6, 0x19, 0x20, 0xfb}, make([]byte, 30)...)...),
 		"a control rune":  encodeFrame(native.TypeRegister, 1, registration(t, "a\nb")),
 		"unreadable name": encodeFrame(native.TypeRegister, 1, append(registration(t)[:60], 0x1a, 2, 0x99, 1)),

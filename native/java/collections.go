@@ -147,6 +147,7 @@ func (d *decoder) copies(b []byte) ([]any, error) {
 		return nil, errorf("a list of copies without their number")
 	}
 	var elem any
+	size, inside, before := 0, d.copied, d.left
 	if len(b) > 0 {
 		f, rest, err := next(b)
 		if err != nil {
@@ -158,15 +159,27 @@ func (d *decoder) copies(b []byte) ([]any, error) {
 		if elem, err = d.value(f.bytes); err != nil {
 			return nil, err
 		}
+		size = len(f.bytes)
 	}
-	if count.varint > uint64(d.left) { //nolint:gosec // not negative
-		return nil, errorf("more elements than the limit")
-	}
-	d.left -= int(count.varint) //nolint:gosec // bounded
 	if elem == nil {
 		return nil, nil
 	}
-	elems := make([]any, count.varint)
+	// The first is in the body, with all that is in it; the others count as if they
+	// were, too.
+	n := count.varint
+	size += d.copied - inside
+	each := before - d.left + 1
+	switch {
+	case n == 0:
+		return nil, nil
+	case n > uint64(d.left/each): //nolint:gosec // not negative
+		return nil, errorf("copies of more elements than the limit")
+	case n-1 > uint64((maxCopied-d.copied)/max(size, 1)): //nolint:gosec // not negative
+		return nil, errorf("copies of more bytes than the limit of %d", maxCopied)
+	}
+	d.left -= int(n) * each     //nolint:gosec // bounded
+	d.copied += int(n-1) * size //nolint:gosec // bounded
+	elems := make([]any, n)
 	for i := range elems {
 		elems[i] = elem
 	}

@@ -30,6 +30,7 @@ func Parse(b []byte, l Limits) (any, error) {
 type decoder struct {
 	depth, most int
 	left        int // how many more elements there may be
+	copied      int // bytes that copies would add if they were written out
 }
 
 func newDecoder(l Limits) *decoder {
@@ -43,6 +44,11 @@ func newDecoder(l Limits) *decoder {
 	d.most = d.depth
 	return d
 }
+
+// maxCopied is how many bytes the copies in one body may come to when they are
+// written out: Collections.nCopies names its element once, and copies of copies
+// would make any size of a few bytes.
+const maxCopied = 1 << 20
 
 func (d *decoder) count() error {
 	if d.left--; d.left < 0 {
