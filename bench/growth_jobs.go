@@ -90,7 +90,7 @@ func (g *growth) memory() ([]*curve, error) {
 				errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 				continue
 			}
-			memory.add(c.name, n, s.most())
+			memory.add(c.name, n, s.total()/1024)
 		}
 	}
 	return []*curve{memory}, errors.Join(errs...)

@@ -22,9 +22,6 @@ type idleSample struct {
 // total is the heap and the stacks of a client in bytes.
 func (s idleSample) total() float64 { return s.Heap + s.Stack }
 
-// most is what a client costs by either account, in KiB.
-func (s idleSample) most() float64 { return max(s.total(), s.RSS) / 1024 }
-
 // measureIdle measures c in processes of its own.
 func measureIdle(c idleCase, clients int) (s idleSample, err error) {
 	r, err := startRole(roleIdle, task{Contender: c.contender.name, Link: c.link.text(), Clients: clients})
