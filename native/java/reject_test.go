@@ -183,9 +183,17 @@ func TestWhatArraysHold(t *testing.T) {
 		dims      int
 		v         any
 	}{
-		{"int", 1, int8(1)}, {"int", 1, Char(1)}, {"short", 1, int8(1)}, {"double", 1, int64(1)}, {"long", 1, int32(1)},
-		{"java.lang.Number", 1, int64(1)}, {"java.lang.Object", 1, []byte{1}}, {"java.lang.Object", 2, Array{Component: "int", Dims: 2}},
-		{"byte", 2, []byte{}}, {"a.B", 1, POJO{Class: "a.C"}}, {"java.lang.Long", 1, int64(1)},
+		{"int", 1, int8(1)},
+		{"int", 1, Char(1)},
+		{"short", 1, int8(1)},
+		{"double", 1, int64(1)},
+		{"long", 1, int32(1)},
+		{"java.lang.Number", 1, int64(1)},
+		{"java.lang.Object", 1, []byte{1}},
+		{"java.lang.Object", 2, Array{Component: "int", Dims: 2}},
+		{"byte", 2, []byte{}},
+		{"a.B", 1, POJO{Class: "a.C"}},
+		{"java.lang.Long", 1, int64(1)},
 	} {
 		if !Holds(c.component, c.dims, c.v) {
 			t.Errorf("%s, %d dimensions, does not hold %#v", c.component, c.dims, c.v)
