@@ -94,6 +94,27 @@ func TestManyCallsAtATime(t *testing.T) {
 	wg.Wait()
 }
 
+// A handler may push to its own caller, at many callers at a time, over one
+// connection: brpc-java runs out of threads for the answers then.
+func TestPushesInsideHandlers(t *testing.T) {
+	var w *world
+	w = newWorld(t, &echo{do: func(ctx context.Context, r *pb.EchoRequest) (*pb.EchoResponse, error) {
+		got, err := w.push(ctx, "c1", r.GetMessage(), "")
+		return &pb.EchoResponse{Message: got}, err
+	}})
+	e := calls(w.addr)
+	dial(t, e, "c1", nil)
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if r, err := pb.NewEchoServiceClient(e).Echo(within(t), &pb.EchoRequest{Message: "x"}); err != nil || r.GetMessage() != "c1 x " {
+				t.Errorf("%v, %v", r, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // A handler's error is not on the wire: the caller's deadline is all there is.
 func TestErrorsAreSilent(t *testing.T) {
 	w := newWorld(t, &echo{do: func(context.Context, *pb.EchoRequest) (*pb.EchoResponse, error) {

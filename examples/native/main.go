@@ -10,7 +10,7 @@
 //	mvn -q compile exec:exec@client -Dname=c2
 //	mvn -q compile exec:exec@server
 //
-// server.go and client.go are what to copy.
+// server.go and client.go are what to copy. README.md says what is printed.
 package main
 
 import (

@@ -285,6 +285,8 @@ type recorder struct {
 	conns atomic.Int32
 	chop  bool // hands on one byte at a time
 
+	all sync.Map // its connections that are open: from each that came, that which was made for it
+
 	mu       sync.Mutex
 	up, down []byte // of all connections, in the order in which it came
 }
@@ -303,7 +305,6 @@ func startRecorder(t testing.TB, to string, r *recorder) *recorder {
 	}
 	r.addr = l.Addr().String()
 	var wg sync.WaitGroup
-	var all sync.Map
 	wg.Go(func() {
 		for {
 			in, err := l.Accept()
@@ -316,9 +317,9 @@ func startRecorder(t testing.TB, to string, r *recorder) *recorder {
 				in.Close()
 				continue
 			}
-			all.Store(in, nil)
-			all.Store(out, nil)
+			r.all.Store(in, out)
 			pipe := func(dst, src net.Conn, keep *[]byte) {
+				defer r.all.Delete(in)
 				defer dst.Close()
 				var w io.Writer = dst
 				if r.chop {
@@ -340,10 +341,20 @@ func startRecorder(t testing.TB, to string, r *recorder) *recorder {
 	})
 	t.Cleanup(func() {
 		l.Close()
-		all.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
+		r.cut(true)
 		wg.Wait()
 	})
 	return r
+}
+
+// cut cuts one of the connections, whichever, or all.
+func (r *recorder) cut(all bool) {
+	r.all.Range(func(in, out any) bool {
+		r.all.Delete(in)
+		in.(net.Conn).Close()
+		out.(net.Conn).Close()
+		return all
+	})
 }
 
 type writerFunc func([]byte)

@@ -85,6 +85,11 @@ func TestBodiesThatJavaRejects(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want an error with %q", c.what, b, err, c.err)
 		}
 	}
+	for what, params := range map[string]string{"an empty array": "", "an array that is a number": "2801", "an array of 256 arguments": "7a10" + hex.EncodeToString([]byte(ObjectClass)) + "188002 1001"} {
+		if args, err := ParseArgs(append([]byte{}, unhex(t, params)...), Limits{}); err == nil {
+			t.Errorf("%s is read as arguments %v", what, args)
+		}
+	}
 	// No vector can be cut short and be a body still, except between two fields.
 	for _, v := range vectors(t) {
 		if !strings.HasPrefix(v.name, "body.") || len(v.data) == 0 {
