@@ -4,11 +4,15 @@
 //	go run ./examples/native server                  # listens on 127.0.0.1:8012
 //	go run ./examples/native client                  # as c1, in another terminal
 //
-// The Java peers are in examples/native/java; either end may be one of them:
+// The Java peers are in examples/native/java; either end may be one of them. The
+// client may run beside the Go client. The server has the same port as the Go
+// server, so only one of the two can run; it pushes to c1 only.
 //
 //	cd examples/native/java
 //	mvn -q compile exec:exec@client -Dname=c2
 //	mvn -q compile exec:exec@server
+//
+// docs/NATIVE.md says what they print.
 //
 // server.go and client.go are what to copy.
 package main
