@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -102,6 +103,9 @@ func TestNoParameters(t *testing.T) {
 	testpb.RegisterSvcServer(&services, void{})
 	w := newWorld(t, nil)
 	f := fake(t, w.listen(t, native.Protocol(native.WithServices(&services))))
+	if err := f.SetReadDeadline(time.Now().Add(long)); err != nil { // no answer is a failure, too
+		t.Fatal(err)
+	}
 	for id, params := range [][]byte{nil, java.AppendArrayHeader(nil, java.ArrayHeader{Component: java.ObjectClass, Dims: 1})} {
 		b := java.Body{Service: "demo.Svc", Method: "zero", Parameters: params}
 		f.send(native.TypeRequest, int64(id), b.Append(nil))
