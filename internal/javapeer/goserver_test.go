@@ -20,8 +20,8 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
-// A Go server and a Java client. The numbers are those of the cases in
-// docs/NATIVE.md.
+// A Go server and a Java client. The names say which case a test is: A is a Go
+// server with Java clients, B a Java server with Go clients, C values both ways.
 func TestGoServerJavaClient(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
 		g := startGoServer(t, native.WithTimeout(2*time.Second))
