@@ -31,10 +31,9 @@ const (
 	// waiting is what a message that waits counts for besides its size: the
 	// rest of its buffer, and its place in the queue. Empty ones are not free.
 	waiting = 512
-	// inlineBatches and inlineBytes are how much a caller sends, its own and others',
+	// inlineBatches is how many batches a caller sends, its own and others',
 	// before a goroutine takes over.
 	inlineBatches = 8
-	inlineBytes   = 128 << 10
 )
 
 // outbox is the sending side of a session: what waits, in which order it goes,
@@ -332,9 +331,8 @@ func (o *outbox) flush(yield bool) {
 		o.mu.Lock()
 	}
 	more := false
-	start := o.transit.sent
 	for range inlineBatches {
-		if more || !o.inline() || o.transit.sent-start >= inlineBytes {
+		if more || !o.inline() {
 			break
 		}
 		var ok bool
