@@ -40,6 +40,7 @@ interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 
 
 java-peers:
 	for v in $(BRPC_JAVA); do mvn -B -q -f internal/javapeer/java/pom.xml -Dbrpc.version=$$v package || exit; done
+	mvn -B -q -f examples/native/java/pom.xml compile
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \
