@@ -34,7 +34,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// PushTunnel carries sessions.
+// PushTunnel carries sessions. The direct transport carries the same batches without
+// gRPC: docs/PROTOCOL.md, section 12.
 type PushTunnelClient interface {
 	// Connect opens one session and keeps it open.
 	//
@@ -86,7 +87,8 @@ type PushTunnel_ConnectClient = grpc.BidiStreamingClient[Batch, Batch]
 // All implementations must embed UnimplementedPushTunnelServer
 // for forward compatibility.
 //
-// PushTunnel carries sessions.
+// PushTunnel carries sessions. The direct transport carries the same batches without
+// gRPC: docs/PROTOCOL.md, section 12.
 type PushTunnelServer interface {
 	// Connect opens one session and keeps it open.
 	//
