@@ -95,8 +95,8 @@ type admission struct {
 	stage   atomic.Int32
 }
 
-// The stages of an admission. It begins with the first. Whoever takes it to the
-// second of settled and over does what is left to do.
+// The stages of an admission. It is settled once and its link ends once, in either
+// order: whoever comes second does what is left to do.
 const (
 	stageOpen    = iota
 	stageGreeted // settled: the hooks have returned
