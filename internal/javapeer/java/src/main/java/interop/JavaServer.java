@@ -11,6 +11,7 @@ import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Paths;
 import java.util.Arrays;
+import java.util.ConcurrentModificationException;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -100,8 +101,21 @@ public class JavaServer extends Driver {
         return done.get(20, TimeUnit.SECONDS);
     }
 
-    /** The registry: how many connections each name has, live and dead. */
+    /**
+     * The registry: how many connections each name has, live and dead. brpc-java keeps the
+     * connections in a plain list, which may change while it is read; then it is read again.
+     */
     private static String map() throws Exception {
+        while (true) {
+            try {
+                return table();
+            } catch (ConcurrentModificationException e) {
+                Thread.yield();
+            }
+        }
+    }
+
+    private static String table() throws Exception {
         Object manager = ChannelManager.getInstance();
         Field inner = ChannelManager.class.getDeclaredField("innerStoreManager");
         inner.setAccessible(true);
@@ -120,6 +134,9 @@ public class JavaServer extends Driver {
                 int live = 0;
                 int dead = 0;
                 for (Object c : (List<?>) e.getValue()) {
+                    if (c == null) {
+                        throw new ConcurrentModificationException();
+                    }
                     if (((io.netty.channel.Channel) c).isActive()) {
                         live++;
                     } else {
