@@ -13,6 +13,10 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
 tool := go tool -modfile=$(CURDIR)/tools/go.mod
 
+# The modules of their own: what they need is not needed by the library.
+examples := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+modules := bench $(examples)
+
 comma := ,
 space := $(subst ,, )
 
@@ -34,6 +38,7 @@ test: ## Vet, test with the race detector, and check costs without it (TESTFLAGS
 	go vet ./...
 	go test $(race) -timeout 10m $(TESTFLAGS) ./...
 	go test -timeout 10m $(TESTFLAGS) ./internal/cost
+	for m in $(examples); do (cd $$m && go vet ./... && go test $(race) -timeout 10m $(TESTFLAGS) ./...) || exit; done
 
 interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 3.0.5")
 	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 15m $(TESTFLAGS) ./internal/javapeer
@@ -75,10 +80,9 @@ lint: ## Lint Go, proto and the go.mod files
 	$(tool) golangci-lint run
 	go fix -diff ./...
 	go mod tidy -diff
-	cd bench && go vet ./...
-	cd bench && $(tool) golangci-lint run
-	cd bench && go fix -diff ./...
-	cd bench && go mod tidy -diff
+	for m in $(modules); do \
+		(cd $$m && go vet ./... && $(tool) golangci-lint run && go fix -diff ./... && go mod tidy -diff) || exit; \
+	done
 
 check: generate ## Fail if the generated code is stale or not committed
 	git diff --exit-code -- proto '*.pb.go'
