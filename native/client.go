@@ -19,7 +19,8 @@ type client struct {
 	roster   *roster
 	key      rosterKey
 	acceptor tunnel.Acceptor
-	process  int64 // as it has said itself; 0 if it has not
+	claimed  string // the name that it has said
+	process  int64  // as it has said itself; 0 if it has not
 
 	// roster.mu guards what follows.
 	seen    []int64     // the ids of its registrations, the newest last
@@ -28,9 +29,11 @@ type client struct {
 
 // rosterKey is what connections of one client have in common.
 type rosterKey struct {
-	acceptor tunnel.Acceptor
-	name     string
-	host     netip.Addr
+	acceptor  tunnel.Acceptor
+	namespace string
+	name      string
+	subject   string
+	host      netip.Addr
 }
 
 // maxSeen is how many registrations of a client are remembered.
@@ -79,12 +82,17 @@ func (r *roster) forget(c *client) {
 // once, or when it is ready for pushes. An error says why it is refused.
 func (p *protocol) join(c *conn, a tunnel.Acceptor, reg registration) error {
 	r := &p.roster
+	// Each connection is asked for: one that says the name of another is not of it.
+	remote, err := a.Identify(c.ctx, tunnel.Peer{Name: reg.name, Addr: c.nc.RemoteAddr()})
+	if err != nil {
+		return err
+	}
+	key := rosterKey{acceptor: a, namespace: remote.Namespace, name: remote.Name, subject: remote.Subject, host: hostOf(c)}
 	for {
 		r.mu.Lock()
-		key := rosterKey{acceptor: a, name: reg.name, host: hostOf(c)}
 		cl := r.find(key, reg)
 		if cl == nil {
-			cl = p.newClient(c, key, reg)
+			cl = p.newClient(c, key, remote, reg)
 			if r.clients == nil {
 				r.clients = make(map[rosterKey][]*client)
 			}
@@ -129,10 +137,11 @@ func hostOf(c *conn) netip.Addr {
 	return ap.Addr().Unmap()
 }
 
-func (p *protocol) newClient(c *conn, key rosterKey, reg registration) *client {
-	cfg := p.config(key.acceptor, tunnel.Peer{Name: reg.name, Session: rand.Text(), Addr: c.nc.RemoteAddr()})
+func (p *protocol) newClient(c *conn, key rosterKey, remote tunnel.Peer, reg registration) *client {
+	remote.Session = rand.Text()
+	cfg := p.config(c, key.acceptor, remote)
 	cl := &client{
-		link: newLink(serverRole, p.opts, cfg, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor, process: reg.process,
+		link: newLink(serverRole, p.opts, cfg, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor, claimed: reg.name, process: reg.process,
 	}
 	cl.careful = !reg.acknowledged
 	return cl
@@ -174,9 +183,6 @@ func (cl *client) admit() error {
 		cl.open(cfg.OnEnd, cfg.OnGoAway)
 		return cl
 	})
-	if err != nil {
-		cl.opts.logger.Warn("native client is refused", "client", cl.cfg.Remote.Name, "addr", cl.cfg.Remote.Addr, "reason", status.Convert(err).Message())
-	}
 	return err
 }
 

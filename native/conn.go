@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
@@ -63,12 +64,18 @@ type conn struct {
 	pushable time.Time // when a Java peer is ready for pushes
 }
 
-func newConn(nc net.Conn, r role, opts *options, cfg *tunnel.Config) *conn {
+// newConn returns a connection whose handlers find in their contexts what ctx has of
+// the peer. Its life does not depend on ctx.
+func newConn(ctx context.Context, nc net.Conn, r role, opts *options, cfg *tunnel.Config) *conn {
 	c := &conn{role: r, nc: nc, opts: opts}
 	c.cfg.Store(cfg)
 	c.in = frames{conn: nc, r: netio.NewReader(nc), head: opts.head, max: opts.maxBody, patience: opts.frameTimeout}
 	c.out = netio.NewWriter(nc, func(err error) { c.close(c.lost(err)) })
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	base := context.Background()
+	if p, ok := peer.FromContext(ctx); ok {
+		base = peer.NewContext(base, p)
+	}
+	c.ctx, c.cancel = context.WithCancel(base)
 	return c
 }
 

@@ -18,7 +18,7 @@ import (
 func TestWhatIsTooLargeForJavaIsNotSent(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	c := newConn(a, serverRole, newOptions(nil), nil)
+	c := newConn(t.Context(), a, serverRole, newOptions(nil), nil)
 	defer c.close(nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -39,7 +39,7 @@ func TestWhatIsTooLargeForJavaIsNotSent(t *testing.T) {
 func TestCallBetweenFailureAndClose(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	c := newConn(a, serverRole, newOptions(nil), nil)
+	c := newConn(t.Context(), a, serverRole, newOptions(nil), nil)
 	c.out.Close(errors.New("broken pipe"))
 	frame := make([]byte, brpcHeadSize)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

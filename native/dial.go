@@ -55,7 +55,7 @@ func (e *Endpoint) open(ctx context.Context, cfg tunnel.Config) (*link, error) {
 			d = &dialed{link: newLink(clientRole, e.opts, &cfg, e.calls), served: served}
 			d.open(cfg.OnEnd, cfg.OnGoAway)
 		}
-		c := newConn(nc, clientRole, e.opts, d.cfg)
+		c := newConn(context.Background(), nc, clientRole, e.opts, d.cfg)
 		c.logID = process
 		d.readers.Go(func() { d.read(c) })
 		if !d.add(c) {

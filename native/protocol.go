@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -76,7 +77,7 @@ func (p *protocol) Serve(ctx context.Context, nc net.Conn, a tunnel.Acceptor) er
 //go:noinline
 func (p *protocol) begin(ctx context.Context, nc net.Conn, a tunnel.Acceptor) (c *conn, stop func() bool) {
 	stack.Apart(func() {
-		c = newConn(nc, serverRole, p.opts, nil)
+		c = newConn(ctx, nc, serverRole, p.opts, nil)
 		c.take = func(h Head, body *[]byte) error { return p.take(c, a, h, body) }
 		c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame
 		stop = context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })
@@ -94,8 +95,9 @@ func (p *protocol) finish(c *conn, stop func() bool, err error) {
 
 // config is what a connection's handlers go by: made when it is needed first, since
 // most connections need none before they are registered.
-func (p *protocol) config(a tunnel.Acceptor, remote tunnel.Peer) *tunnel.Config {
+func (p *protocol) config(c *conn, a tunnel.Acceptor, remote tunnel.Peer) *tunnel.Config {
 	cfg := a.Config()
+	cfg.Peer, _ = peer.FromContext(c.ctx)
 	remote.Protocol = p.opts.name
 	cfg.Remote = remote
 	cfg.Services = &noServices
@@ -136,7 +138,7 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 			l = c.client.link
 		}
 		if c.cfg.Load() == nil {
-			c.cfg.Store(p.config(a, tunnel.Peer{Addr: c.nc.RemoteAddr()}))
+			c.cfg.Store(p.config(c, a, tunnel.Peer{Addr: c.nc.RemoteAddr()}))
 		}
 		c.serve(ms, l, h, body)
 		return nil
@@ -214,7 +216,7 @@ func parseRegistration(h Head, b []byte) (*registration, string, error) {
 // counts. Without one the client is anonymous: it may call, and is not pushed to.
 func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error {
 	var refused error
-	if cl := c.client; cl != nil && cl.key.name != reg.name {
+	if cl := c.client; cl != nil && cl.claimed != reg.name {
 		c.client = nil
 		cl.left(c, nil)
 	}

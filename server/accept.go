@@ -53,16 +53,21 @@ func (s *Server) handshake(ctx context.Context, t tunnel.Transport, protocol str
 // expect prepares for the session of the client whose metadata are in ctx. The
 // admission that it returns must receive that.
 func (s *Server) expect(ctx context.Context, protocol string) (*admission, tunnel.Config, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	name, err := tunnel.NameFromMetadata(md)
-	if err != nil {
-		return nil, tunnel.Config{}, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
-	}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		p = &peer.Peer{}
 	}
-	a, cfg, err := s.prepare(tunnel.Peer{Name: name, Protocol: protocol, Addr: p.Addr})
+	md, _ := metadata.FromIncomingContext(ctx)
+	claim, err := tunnel.ClaimFromMetadata(md)
+	if err != nil {
+		c := Candidate{Claim: claim, Protocol: protocol, Peer: p}
+		return nil, tunnel.Config{}, s.reject(c, status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error()))
+	}
+	remote := tunnel.Peer{Name: claim.Name, Namespace: claim.Namespace, Labels: claim.Labels, Protocol: protocol, Addr: p.Addr}
+	if remote, err = s.identify(ctx, remote, p); err != nil {
+		return nil, tunnel.Config{}, err
+	}
+	a, cfg, err := s.prepare(remote, p)
 	cfg.Peer = p
 	return a, cfg, err
 }
@@ -92,6 +97,7 @@ func (a *admission) receive(t tunnel.Transport, cfg tunnel.Config) (tunnel.Link,
 type admission struct {
 	server  *Server
 	session *Session
+	peer    *peer.Peer
 	stage   atomic.Int32
 }
 
@@ -106,14 +112,18 @@ const (
 
 // prepare prepares for the session of a client, and returns what its link has to
 // know. The admission must be admitted or refused.
-func (s *Server) prepare(remote tunnel.Peer) (*admission, tunnel.Config, error) {
+func (s *Server) prepare(remote tunnel.Peer, p *peer.Peer) (*admission, tunnel.Config, error) {
 	if err := s.enter(); err != nil {
 		return nil, tunnel.Config{}, err
 	}
 	if remote.Session == "" {
 		remote.Session = rand.Text()
 	}
-	a := &admission{server: s, session: &Session{server: s, peer: remote, since: time.Now()}}
+	a := &admission{server: s, peer: p, session: &Session{server: s, peer: remote, since: time.Now(), rate: s.opts.newRate()}}
+	if err := s.gate.enter(remote.Subject); err != nil {
+		s.handlers.Done()
+		return nil, tunnel.Config{}, s.reject(candidate(a.session, p), err)
+	}
 	cfg := s.opts.tunnel
 	cfg.Remote = remote
 	cfg.OnGoAway = func(tunnel.GoAway) { s.reg.retire(a.session) }
@@ -126,7 +136,7 @@ func (a *admission) admit(link tunnel.Link) error {
 	a.session.link = link
 	if err := a.server.admit(a.session); err != nil {
 		a.refused()
-		return err
+		return a.server.reject(candidate(a.session, a.peer), err)
 	}
 	go func() {
 		a.server.greet(a.session)
@@ -147,6 +157,7 @@ func (a *admission) refused() {
 // ended is called when the link has ended, once.
 func (a *admission) ended() {
 	a.server.reg.remove(a.session)
+	a.server.gate.leave(a.session.peer.Subject)
 	switch {
 	case a.stage.CompareAndSwap(stageOpen, stageOver):
 	case a.stage.Load() == stageGreeted:
@@ -192,12 +203,12 @@ func (s *Server) admit(session *Session) error {
 	if own != nil {
 		previous, lost = own.PreviousSession()
 	}
-	replaced, err := s.reg.add(session, s.opts.duplicates, previous, lost)
+	replaced, err := s.reg.add(session, previous, lost)
 	if err != nil {
 		return err
 	}
 	for _, old := range replaced {
-		old.link.Close(status.Errorf(codes.Aborted, "pushtunnel: a newer session of client %q has taken over", session.Name()))
+		old.link.Close(status.Errorf(codes.Aborted, "pushtunnel: a newer session of %v has taken over", session.key()))
 	}
 	// Shutdown and Close may have listed the sessions before this one was among
 	// them.

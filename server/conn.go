@@ -17,20 +17,23 @@ import (
 // fails with UNAVAILABLE, or waits for one, if made with grpc.WaitForReady(true).
 type Conn struct {
 	server *Server
-	name   string
+	key    key
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
+// Namespace returns the clients' namespace.
+func (c *Conn) Namespace() string { return c.key.namespace }
+
 // Name returns the clients' name.
-func (c *Conn) Name() string { return c.name }
+func (c *Conn) Name() string { return c.key.name }
 
 // Invoke makes a unary call to one of the clients.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if c.server.opts.unary == nil {
 		return c.invoke(ctx, method, args, reply, nil, opts...)
 	}
-	return c.server.opts.unary(withTarget(ctx, c.name), method, args, reply, nil, c.invoke, opts...)
+	return c.server.opts.unary(c.withTarget(ctx), method, args, reply, nil, c.invoke, opts...)
 }
 
 // NewStream begins a streaming call to one of the clients.
@@ -38,18 +41,18 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if c.server.opts.stream == nil {
 		return c.newStream(ctx, desc, nil, method, opts...)
 	}
-	return c.server.opts.stream(withTarget(ctx, c.name), desc, nil, method, c.newStream, opts...)
+	return c.server.opts.stream(c.withTarget(ctx), desc, nil, method, c.newStream, opts...)
 }
 
 func (c *Conn) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	return c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
-		return s.link.Invoke(ctx, method, args, reply, opts...)
+		return s.invoke(ctx, method, args, reply, nil, opts...)
 	})
 }
 
 func (c *Conn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (stream grpc.ClientStream, err error) {
 	err = c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
-		stream, err = s.link.NewStream(ctx, desc, method, opts...)
+		stream, err = s.newStream(ctx, desc, nil, method, opts...)
 		return err
 	})
 	if err != nil {
@@ -87,7 +90,7 @@ func retriable(err error) bool {
 // pick finds a session for a call, other than avoid.
 func (c *Conn) pick(ctx context.Context, method string, wait bool, avoid *Session) (*Session, error) {
 	for {
-		if g := c.server.reg.find(c.name); g != nil {
+		if g := c.server.reg.find(c.key); g != nil {
 			sessions := g.sessions
 			if avoid != nil {
 				sessions = without(sessions, avoid)
@@ -101,20 +104,46 @@ func (c *Conn) pick(ctx context.Context, method string, wait bool, avoid *Sessio
 		case closed:
 			return nil, notSent(codes.Unavailable, ErrServerClosed.Error(), ErrServerClosed)
 		case !wait:
-			return nil, notSent(codes.Unavailable, fmt.Sprintf("pushtunnel: client %q is not connected", c.name), nil)
-		case c.server.reg.wait(ctx, c.name, avoid) == nil && ctx.Err() != nil:
+			return nil, notSent(codes.Unavailable, fmt.Sprintf("pushtunnel: %v is not connected", c.key), nil)
+		case c.server.reg.wait(ctx, c.key, avoid) == nil && ctx.Err() != nil:
 			return nil, notSent(status.FromContextError(ctx.Err()).Code(),
-				fmt.Sprintf("pushtunnel: waiting for client %q to connect: %v", c.name, ctx.Err()), ctx.Err())
+				fmt.Sprintf("pushtunnel: waiting for %v to connect: %v", c.key, ctx.Err()), ctx.Err())
 		}
 	}
 }
 
 func (c *Conn) choose(ctx context.Context, method string, g *group, sessions []*Session) (*Session, error) {
-	s := c.server.opts.picker(Pick{Context: ctx, Name: c.name, Method: method, Sessions: sessions, Sequence: g.picks.Add(1) - 1})
+	s := c.server.opts.picker(Pick{Context: ctx, Name: c.key.name, Method: method, Sessions: sessions, Sequence: g.picks.Add(1) - 1})
 	if s == nil {
-		return nil, notSent(codes.Unavailable, fmt.Sprintf("pushtunnel: the picker chose no session of client %q", c.name), nil)
+		return nil, notSent(codes.Unavailable, fmt.Sprintf("pushtunnel: the picker chose no session of %v", c.key), nil)
+	}
+	if t, ok := c.target(ctx); ok {
+		t.Pick(&s.peer)
 	}
 	return s, nil
+}
+
+// withTarget says whom a call is for.
+func (c *Conn) withTarget(ctx context.Context) context.Context {
+	return tunnel.WithTarget(ctx, &tunnel.Target{Namespace: c.key.namespace, Name: c.key.name})
+}
+
+// target returns what the interceptors of a call know it by, if there are any.
+func (c *Conn) target(ctx context.Context) (*tunnel.Target, bool) {
+	if c.server.opts.unary == nil && c.server.opts.stream == nil {
+		return nil, false
+	}
+	t, ok := tunnel.TargetFromContext(ctx)
+	return t, ok && t.Namespace == c.key.namespace && t.Name == c.key.name
+}
+
+// tellFinished tells a call's options that it has ended before it began.
+func tellFinished(opts []grpc.CallOption, err error) {
+	for _, o := range opts {
+		if o, ok := o.(grpc.OnFinishCallOption); ok {
+			o.OnFinish(err)
+		}
+	}
 }
 
 func notSent(code codes.Code, text string, cause error) error {

@@ -97,7 +97,7 @@ func TestACallThatWasNeverSentIsTriedOnceMore(t *testing.T) {
 
 		// The first two are full now. The third is not tried: once more is once.
 		err := call()
-		wantNotSent(t, err, codes.ResourceExhausted, `pushtunnel: client "c1": the limit of 1 calls at a time is reached`)
+		wantNotSent(t, err, codes.ResourceExhausted, `pushtunnel: client "c1": the limit "calls" is reached: 1 calls at a time`)
 		wantSame(t, "picks", picked, append(want, ids[0], ids[1]))
 		if got := finished.Load(); got != 1 {
 			t.Errorf("got %d runs of OnFinish, want 1", got)

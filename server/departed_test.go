@@ -54,7 +54,7 @@ func TestADepartedNameLeavesNothingBehind(t *testing.T) {
 	if testing.Short() {
 		count = 5_000
 	}
-	s := New()
+	s := New(WithConnectRate(0, 0))
 	defer s.Close()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -67,7 +67,7 @@ func TestADepartedNameLeavesNothingBehind(t *testing.T) {
 					name := fmt.Sprintf("client-%d", i)
 					comeAndGo(t, s, name)
 					s.Client(name).Invoke(t.Context(), "/s/m", nil, nil)
-					s.reg.wait(ended, "somebody like "+name, nil) // nor there
+					s.reg.wait(ended, key{name: "somebody like " + name}, nil) // nor there
 				}
 			})
 		}

@@ -119,16 +119,8 @@ func (directProtocol) Match(prefix []byte) tunnel.Match {
 // Serve serves a connection.
 func (p directProtocol) Serve(ctx context.Context, conn net.Conn, _ tunnel.Acceptor) error {
 	c := directConn{Conn: conn}
-	if encrypted, ok := conn.(*tls.Conn); ok {
-		timeout, cancel := context.WithTimeout(ctx, p.server.opts.tunnel.WithDefaults().HandshakeTimeout)
-		err := encrypted.HandshakeContext(timeout)
-		cancel()
-		if err != nil {
-			conn.Close()
-			return err
-		}
-		secure := credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
-		c.auth = credentials.TLSInfo{State: encrypted.ConnectionState(), CommonAuthInfo: secure}
+	if from, ok := peer.FromContext(ctx); ok {
+		c.auth = from.AuthInfo
 	}
 	link, err := p.server.serveDirect(ctx, c)
 	if link == nil {
@@ -150,8 +142,16 @@ func (s *Server) dispatch(c directConn) {
 		c.Close()
 		return
 	}
+	if !s.gate.connect() {
+		s.gate.disconnect()
+		s.reject(connCandidate("direct", c), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
+		c.Close()
+		s.handlers.Done()
+		return
+	}
 	go func() {
 		defer s.handlers.Done()
+		defer s.gate.disconnect() // it is counted among the sessions now
 		link, err := s.serveDirect(s.closing, c)
 		if link == nil {
 			s.refused(s.closing, "direct", c, err)

@@ -34,10 +34,14 @@ type options struct {
 	stream         grpc.StreamClientInterceptor // of all streams; nil if there are none
 	connects       []grpc.StreamServerInterceptor
 	connect        grpc.StreamServerInterceptor // of all connects; nil if there are none
+	identity       IdentityFunc                 // nil: TrustClaims, which nobody has asked for
+	limits
 }
 
 func defaults() options {
-	return options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler)}
+	o := options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler), limits: defaultLimits}
+	o.tunnel.Memory = tunnel.NewBudget(defaultMemory)
+	return o
 }
 
 // chain makes one interceptor of each list.
@@ -94,7 +98,7 @@ const (
 // session. The default is AllowDuplicates.
 func WithDuplicates(d Duplicates) Option { return optionFunc(func(o *options) { o.duplicates = d }) }
 
-// Hooks are called when sessions come and go. Those of one session are called
+// Hooks are called when sessions come and go. Connected and Disconnected of one session are called
 // one after the other, on a goroutine of that session: they may block, and may
 // call the client. Nil hooks are not called.
 type Hooks struct {
@@ -103,6 +107,10 @@ type Hooks struct {
 	// Disconnected is called when a session has ended. reason is nil if it ended
 	// in order, and a status error otherwise.
 	Disconnected func(s *Session, reason error)
+	// Refused is called when a client, or a connection that has not said whose it
+	// is, is not let in, on the goroutine of its connection. reason is what it is
+	// told, as far as it can be; tunnel.LimitOf tells whether it is a limit.
+	Refused func(c Candidate, reason error)
 }
 
 // WithHooks adds hooks. The default is none.

@@ -17,10 +17,13 @@ func (o *order) add(s *Session) {
 	o.slots = append(o.slots, s)
 }
 
-// remove takes a session out, if it is in.
-func (o *order) remove(s *Session) {
-	if s.slot >= len(o.slots) || o.slots[s.slot] != s {
-		return
+// has reports whether a session is in.
+func (o *order) has(s *Session) bool { return s.slot < len(o.slots) && o.slots[s.slot] == s }
+
+// remove takes a session out. It reports whether it was in.
+func (o *order) remove(s *Session) bool {
+	if !o.has(s) {
+		return false
 	}
 	o.slots[s.slot] = nil
 	o.holes++
@@ -30,6 +33,7 @@ func (o *order) remove(s *Session) {
 			s.slot = i
 		}
 	}
+	return true
 }
 
 // all returns the sessions in a slice of its own.

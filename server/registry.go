@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // registry knows which sessions there are, and under which names they take
@@ -15,14 +18,30 @@ import (
 type registry struct {
 	// mu guards what follows. The slices and groups in it are never changed, but
 	// replaced.
-	mu      sync.RWMutex
-	names   map[string]*group
-	ids     map[string]*Session
-	waiters map[string]*waiter
-	order   order         // the sessions that are in names
-	gone    chan struct{} // closed, and made anew, when the last session goes
+	mu       sync.RWMutex
+	names    map[key]*group
+	ids      map[string]*Session
+	waiters  map[key]*waiter
+	order    order          // the sessions that are in names
+	subjects map[string]int // how many of those each subject has
+	gone     chan struct{}  // closed, and made anew, when the last session goes
 
 	closed <-chan struct{} // closed when nobody shall wait any more
+
+	duplicates Duplicates
+	perName    int // how many sessions a name may have; 0: any number
+	perSubject int // likewise
+}
+
+// key is the name of a client, as the server knows it.
+type key struct{ namespace, name string }
+
+// String returns the key for people.
+func (k key) String() string {
+	if k.namespace == "" {
+		return fmt.Sprintf("client %q", k.name)
+	}
+	return fmt.Sprintf("client %q of namespace %q", k.name, k.namespace)
 }
 
 // group is the sessions of a name, the oldest first.
@@ -37,10 +56,12 @@ type waiter struct {
 	came  chan struct{} // closed when a session of the name comes
 }
 
-func (r *registry) init(closed <-chan struct{}) {
-	r.names = make(map[string]*group)
+func (r *registry) init(o *options, closed <-chan struct{}) {
+	r.duplicates, r.perName, r.perSubject = o.duplicates, o.maxPerName, o.maxPerSubject
+	r.names = make(map[key]*group)
 	r.ids = make(map[string]*Session)
-	r.waiters = make(map[string]*waiter)
+	r.waiters = make(map[key]*waiter)
+	r.subjects = make(map[string]int)
 	r.gone = make(chan struct{})
 	r.closed = closed
 }
@@ -48,8 +69,8 @@ func (r *registry) init(closed <-chan struct{}) {
 // add enters a session. previous and lost are what it says of the session
 // before. It returns the sessions that it takes the place of, already taken
 // out of their name.
-func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool) (replaced []*Session, err error) {
-	name := s.Name()
+func (r *registry) add(s *Session, previous string, lost bool) (replaced []*Session, err error) {
+	name := s.key()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var others []*Session
@@ -60,33 +81,36 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 	// knows. So it is not in its own way. Nor is a session that showed the same:
 	// the client has not seen the answer to it, or it would show that one's id.
 	var left []*Session // those that take no more calls from now on
-	if old := r.ids[previous]; old != nil && old.Name() == name {
+	if old := r.ids[previous]; old != nil && old.key() == name && old.peer.Subject == s.peer.Subject {
 		others, left = without(others, old), append(left, old)
 		if lost {
 			replaced = append(replaced, old)
 		}
 	}
 	for _, other := range others {
-		if previous != "" && other.previous == previous {
+		if previous != "" && other.previous == previous && other.peer.Subject == s.peer.Subject {
 			others, left = without(others, other), append(left, other)
 			replaced = append(replaced, other)
 		}
 	}
 	if len(others) > 0 {
-		switch policy {
+		switch r.duplicates {
 		case RefuseDuplicates:
-			return nil, status.Errorf(codes.AlreadyExists, "pushtunnel: client name %q is in use", name)
+			return nil, status.Errorf(codes.AlreadyExists, "pushtunnel: client name %q is in use", name.name)
 		case ReplaceDuplicates:
 			replaced, left = append(replaced, others...), append(left, others...)
 			others = nil
 		case AllowDuplicates:
 		}
 	}
+	if err := r.room(s, len(others), left); err != nil {
+		return nil, err
+	}
 	for _, other := range left {
-		r.order.remove(other)
+		r.delist(other)
 	}
 	s.previous = previous
-	r.order.add(s)
+	r.enlist(s)
 	r.put(name, append(slices.Clip(others), s))
 	r.ids[s.ID()] = s
 	if w := r.waiters[name]; w != nil {
@@ -94,6 +118,48 @@ func (r *registry) add(s *Session, policy Duplicates, previous string, lost bool
 		delete(r.waiters, name)
 	}
 	return replaced, nil
+}
+
+// room reports which limit stands against a session whose name has so many others,
+// when those in left have left. r.mu is held.
+func (r *registry) room(s *Session, others int, left []*Session) error {
+	if r.perName > 0 && others >= r.perName {
+		return exceeded(tunnel.LimitSessionsPerName, "%d sessions of %v", r.perName, s.key())
+	}
+	subject := s.peer.Subject
+	if subject == "" || r.perSubject <= 0 {
+		return nil
+	}
+	has := r.subjects[subject]
+	for _, other := range left {
+		if other.peer.Subject == subject && r.order.has(other) {
+			has--
+		}
+	}
+	if has >= r.perSubject {
+		return exceeded(tunnel.LimitSessionsPerSubject, "%d sessions of %q", r.perSubject, subject)
+	}
+	return nil
+}
+
+// enlist notes that a session takes calls from now on. r.mu is held.
+func (r *registry) enlist(s *Session) {
+	r.order.add(s)
+	if subject := s.peer.Subject; subject != "" {
+		r.subjects[subject]++
+	}
+}
+
+// delist notes that a session takes no more calls, once. r.mu is held.
+func (r *registry) delist(s *Session) {
+	if !r.order.remove(s) {
+		return
+	}
+	if subject := s.peer.Subject; subject != "" {
+		if r.subjects[subject]--; r.subjects[subject] == 0 {
+			delete(r.subjects, subject)
+		}
+	}
 }
 
 func without(sessions []*Session, s *Session) []*Session {
@@ -105,7 +171,7 @@ func without(sessions []*Session, s *Session) []*Session {
 }
 
 // put sets the sessions of a name. r.mu is held.
-func (r *registry) put(name string, sessions []*Session) {
+func (r *registry) put(name key, sessions []*Session) {
 	if len(sessions) == 0 {
 		delete(r.names, name)
 		return
@@ -125,9 +191,9 @@ func (r *registry) retire(s *Session) {
 }
 
 func (r *registry) retireLocked(s *Session) {
-	if g := r.names[s.Name()]; g != nil && slices.Contains(g.sessions, s) {
-		r.order.remove(s)
-		r.put(s.Name(), without(g.sessions, s))
+	if g := r.names[s.key()]; g != nil && slices.Contains(g.sessions, s) {
+		r.delist(s)
+		r.put(s.key(), without(g.sessions, s))
 	}
 }
 
@@ -147,7 +213,7 @@ func (r *registry) remove(s *Session) {
 }
 
 // find returns the sessions of a name, nil if there are none.
-func (r *registry) find(name string) *group {
+func (r *registry) find(name key) *group {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.names[name]
@@ -155,7 +221,7 @@ func (r *registry) find(name string) *group {
 
 // wait waits until the name has a session that is not avoid, ctx ends or the
 // registry is closed. It returns nil in the last two cases.
-func (r *registry) wait(ctx context.Context, name string, avoid *Session) *group {
+func (r *registry) wait(ctx context.Context, name key, avoid *Session) *group {
 	for {
 		r.mu.Lock()
 		if g := r.names[name]; g != nil && (avoid == nil || len(without(g.sessions, avoid)) > 0) {
@@ -202,17 +268,24 @@ func (r *registry) all() []*Session {
 	return sessions
 }
 
-// list returns the sessions that take calls: of these names, or all if there are
-// none.
-func (r *registry) list(names []string) []*Session {
+// everywhere returns the sessions that take calls, of all namespaces.
+func (r *registry) everywhere() []*Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	return r.order.all()
+}
+
+// list returns the sessions of a namespace that take calls: of these names, or all
+// if there are none.
+func (r *registry) list(namespace string, names []string) []*Session {
 	if len(names) == 0 {
-		return r.order.all()
+		return slices.DeleteFunc(r.everywhere(), func(s *Session) bool { return s.peer.Namespace != namespace })
 	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	var sessions []*Session
 	for _, name := range names {
-		if g := r.names[name]; g != nil {
+		if g := r.names[key{namespace, name}]; g != nil {
 			sessions = append(sessions, g.sessions...)
 		}
 	}

@@ -2,13 +2,16 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -30,6 +33,7 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 	}
 	defer s.handlers.Done()
 	defer l.Close()
+	s.warnOpen(l)
 	// Connections end when Close is called, new ones are refused before.
 	ctx, cancel := context.WithCancel(s.closing)
 	defer cancel()
@@ -56,9 +60,31 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 			cancel()
 			return err
 		}
+		if !s.gate.connect() {
+			s.gate.disconnect()
+			s.reject(connCandidate("", conn), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
+			conn.Close()
+			continue
+		}
 		conns.Add(1)
 		go s.serveConn(ctx, conn, protocols, &conns)
 	}
+}
+
+// warnOpen says what is not protected, unless the user has said that it is all right.
+func (s *Server) warnOpen(l net.Listener) {
+	if s.opts.identity != nil {
+		return
+	}
+	if a, err := netip.ParseAddrPort(l.Addr().String()); err != nil || a.Addr().IsLoopback() {
+		return // no others than this machine can connect
+	}
+	logger := s.opts.logger
+	if !logger.Enabled(s.closing, slog.LevelWarn) {
+		logger = slog.Default() // nobody has asked for a log: this is for everybody
+	}
+	logger.LogAttrs(s.closing, slog.LevelWarn, "clients are not authenticated: whoever can connect may have any name. "+
+		"Set server.WithIdentity; for a network that is trusted, server.WithIdentity(server.TrustClaims)", slog.Any("addr", l.Addr()))
 }
 
 // isTemporary reports whether Accept may do better later: the process has too
@@ -84,29 +110,61 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // most connections are idle: so it and what it calls there use little stack, and
 // do what takes more in functions of their own.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol, conns *sync.WaitGroup) {
-	if p, conn := s.choose(ctx, conn, protocols); p != nil {
+	if p, ctx, conn := s.choose(ctx, conn, protocols); p != nil {
 		if err := p.Serve(ctx, conn, acceptor{s, p.Name()}); err != nil {
 			s.refused(ctx, p.Name(), conn, err)
 		}
 	}
+	s.gate.disconnect()
 	conns.Done()
 }
 
-// choose returns the protocol of a connection, and the connection to use instead of
-// this one. If there is none it closes the connection and returns nil.
+// choose returns the protocol of a connection, the connection to use instead of
+// this one, and a context in which gRPC's package peer finds it. If there is no
+// protocol it closes the connection and returns nil.
 //
 //go:noinline
-func (s *Server) choose(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) (tunnel.Protocol, net.Conn) {
-	if len(protocols) == 1 {
-		return protocols[0], conn
+func (s *Server) choose(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) (tunnel.Protocol, context.Context, net.Conn) {
+	timeout := s.opts.tunnel.WithDefaults().HandshakeTimeout
+	ctx, err := secured(ctx, conn, timeout)
+	if err != nil {
+		s.refused(ctx, "tls", conn, err)
+		conn.Close()
+		return nil, nil, nil
 	}
-	p, conn, err := sniff(ctx, conn, protocols, s.opts.tunnel.WithDefaults().HandshakeTimeout)
+	if len(protocols) == 1 {
+		return protocols[0], ctx, conn
+	}
+	p, conn, err := sniff(ctx, conn, protocols, timeout)
 	if err != nil {
 		s.refused(ctx, "", conn, err)
 		conn.Close()
-		return nil, nil
+		return nil, nil, nil
 	}
-	return p, conn
+	return p, ctx, conn
+}
+
+// secured shakes hands with the peer of a TLS connection, and returns a context
+// with what it has proved. Other connections have nothing to prove.
+func secured(ctx context.Context, conn net.Conn, timeout time.Duration) (context.Context, error) {
+	encrypted, ok := conn.(*tls.Conn)
+	if !ok {
+		return ctx, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := encrypted.HandshakeContext(limited); err != nil {
+		return ctx, err
+	}
+	return peer.NewContext(ctx, &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: credentials.TLSInfo{
+		State:          encrypted.ConnectionState(),
+		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
+	}}), nil
+}
+
+// connCandidate is a candidate of whom nothing but the connection is known.
+func connCandidate(protocol string, conn net.Conn) Candidate {
+	return Candidate{Protocol: protocol, Peer: &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr()}}
 }
 
 // refused logs why a connection has ended. The ends of sessions are logged apart.
@@ -131,13 +189,25 @@ func (a acceptor) Config() tunnel.Config {
 	return cfg
 }
 
-// Accept admits a session that lives outside this package.
-func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Link) error {
-	if err := tunnel.CheckName(remote.Name); err != nil {
-		return status.Error(codes.InvalidArgument, "pushtunnel: "+err.Error())
+// Identify asks who a client is.
+func (a acceptor) Identify(ctx context.Context, remote tunnel.Peer) (tunnel.Peer, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		p = &peer.Peer{Addr: remote.Addr}
 	}
 	remote.Protocol = a.protocol
-	in, cfg, err := a.server.prepare(remote)
+	return a.server.identify(ctx, remote, p)
+}
+
+// Accept admits a session that lives outside this package.
+func (a acceptor) Accept(remote tunnel.Peer, open func(tunnel.Config) tunnel.Link) error {
+	if remote.Claim == nil {
+		var err error
+		if remote, err = a.Identify(a.server.closing, remote); err != nil {
+			return err
+		}
+	}
+	in, cfg, err := a.server.prepare(remote, &peer.Peer{Addr: remote.Addr})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -24,7 +25,10 @@ var ErrServerClosed = errors.New("pushtunnel: the server is closed")
 // by any goroutine.
 type Server struct {
 	opts options
+	gate gate
 	reg  registry
+
+	refusals *rate.Limiter // of the log
 
 	// closing ends when Close is called.
 	closing context.Context //nolint:containedctx // used as a signal
@@ -43,14 +47,15 @@ type Server struct {
 
 // New returns a Server without sessions.
 func New(opts ...Option) *Server {
-	s := &Server{opts: defaults(), workers: tunnel.NewWorkers()}
+	s := &Server{opts: defaults(), workers: tunnel.NewWorkers(), refusals: newRefusalLimiter()}
 	for _, o := range opts {
 		o.apply(&s.opts)
 	}
 	s.opts.chain()
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.closing, s.stop = context.WithCancel(context.Background())
-	s.reg.init(s.closing.Done())
+	s.gate.init(&s.opts)
+	s.reg.init(&s.opts, s.closing.Done())
 	return s
 }
 
@@ -68,24 +73,19 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	pb.RegisterPushTunnelServer(r, &service{server: s})
 }
 
-// Client returns the connection to the clients of a name. It is bound at the
+// Client returns the connection to the clients of a name, in the default
+// namespace. It is bound at the
 // time of each call: the name need not be connected, now or ever.
-func (s *Server) Client(name string) *Conn { return &Conn{server: s, name: name} }
+func (s *Server) Client(name string) *Conn { return s.Namespace("").Client(name) }
 
 // Session returns the session of this id, if it is connected.
 func (s *Server) Session(id string) (*Session, bool) { return s.reg.byID(id) }
 
-// Sessions returns the sessions of these names, or all if there are no names:
-// those that are connected when the iteration begins and take calls, in the
+// Sessions returns the sessions of these names, or all if there are no names, in
+// the default namespace: those that are connected when the iteration begins and take calls, in the
 // order of the names and then the oldest first.
 func (s *Server) Sessions(names ...string) iter.Seq[*Session] {
-	return func(yield func(*Session) bool) {
-		for _, session := range s.reg.list(names) {
-			if !yield(session) {
-				return
-			}
-		}
-	}
+	return s.Namespace("").Sessions(names...)
 }
 
 // Shutdown parts from all clients without loss. New sessions are refused. Each

@@ -19,6 +19,7 @@ type Session struct {
 	peer   tunnel.Peer
 	link   tunnel.Link
 	since  time.Time
+	rate   rateLimiter
 
 	// The registry's.
 	slot     int    // its place in the order
@@ -29,6 +30,15 @@ var _ grpc.ClientConnInterface = (*Session)(nil)
 
 // Name returns the client's name.
 func (s *Session) Name() string { return s.peer.Name }
+
+// Namespace returns the client's namespace; the default one is empty.
+func (s *Session) Namespace() string { return s.peer.Namespace }
+
+// Labels returns the labels that the server has granted the client. The map must
+// not be changed. What the client has claimed is in Peer.
+func (s *Session) Labels() map[string]string { return s.peer.Labels }
+
+func (s *Session) key() key { return key{s.peer.Namespace, s.peer.Name} }
 
 // ID returns the session's id, which is never used again. A client that shows it
 // takes this session's place, so keep it to operators.
@@ -68,34 +78,48 @@ func (s *Session) Drain(reason string) {
 // Invoke makes a unary call to this session.
 func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if s.server.opts.unary == nil {
-		return s.link.Invoke(ctx, method, args, reply, opts...)
+		return s.invoke(ctx, method, args, reply, nil, opts...)
 	}
-	invoke := func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-		return s.link.Invoke(ctx, method, req, reply, opts...)
-	}
-	return s.server.opts.unary(withTarget(ctx, s.Name()), method, args, reply, nil, invoke, opts...)
+	return s.server.opts.unary(s.withTarget(ctx), method, args, reply, nil, s.invoke, opts...)
 }
 
 // NewStream begins a streaming call to this session.
 func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if s.server.opts.stream == nil {
-		return s.link.NewStream(ctx, desc, method, opts...)
+		return s.newStream(ctx, desc, nil, method, opts...)
 	}
-	stream := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		return s.link.NewStream(ctx, desc, method, opts...)
-	}
-	return s.server.opts.stream(withTarget(ctx, s.Name()), desc, nil, method, stream, opts...)
+	return s.server.opts.stream(s.withTarget(ctx), desc, nil, method, s.newStream, opts...)
 }
 
-type targetKey struct{}
+func (s *Session) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	if err := s.rate.allow(); err != nil {
+		tellFinished(opts, err)
+		return err
+	}
+	return s.link.Invoke(ctx, method, args, reply, opts...)
+}
 
-func withTarget(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, targetKey{}, name)
+func (s *Session) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := s.rate.allow(); err != nil {
+		tellFinished(opts, err)
+		return nil, err
+	}
+	return s.link.NewStream(ctx, desc, method, opts...)
+}
+
+// withTarget says that a call is for the session.
+func (s *Session) withTarget(ctx context.Context) context.Context {
+	t := &tunnel.Target{Namespace: s.Namespace(), Name: s.Name()}
+	t.Pick(&s.peer)
+	return tunnel.WithTarget(ctx, t)
 }
 
 // TargetFromContext returns the name of the client that a call is for. It is for
-// interceptors; it reports false outside them.
+// interceptors; it reports false outside them. tunnel.TargetFromContext tells more.
 func TargetFromContext(ctx context.Context) (name string, ok bool) {
-	name, ok = ctx.Value(targetKey{}).(string)
-	return name, ok
+	t, ok := tunnel.TargetFromContext(ctx)
+	if !ok {
+		return "", false
+	}
+	return t.Name, true
 }

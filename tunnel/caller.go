@@ -123,7 +123,7 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 		tellFinished(opts, err)
 		return nil, err
 	}
-	c.out.owner = c
+	c.out.owner, c.out.reserved = c, true
 	c.out.win.left = s.remote.callWindow
 	c.in.init(&s.cfg, &s.budget, phaseHeader, o.maxRecv)
 	if len(s.cfg.StatsHandlers) > 0 {
@@ -140,12 +140,14 @@ func (s *Session) enterCall(c *callerCall) error {
 	if s.ended() {
 		return s.unavailable(OutcomeNotSent)
 	}
-	switch ok, leaving := s.out.enter(s.remote.maxCalls); {
+	switch ok, leaving := s.out.enter(min(s.remote.maxCalls, s.cfg.MaxOutgoingCalls)); {
 	case leaving:
 		return NewError(status.New(codes.Unavailable, s.label()+"the session is about to end"), OutcomeNotSent, nil)
+	case !ok && s.remote.maxCalls <= s.cfg.MaxOutgoingCalls:
+		return LimitCalls.exceeded(OutcomeNotSent, "%sthe limit %q is reached: %d calls at a time", s.label(), string(LimitCalls), s.remote.maxCalls)
 	case !ok:
-		return NewError(status.Newf(codes.ResourceExhausted, "%sthe limit of %d calls at a time is reached",
-			s.label(), s.remote.maxCalls), OutcomeNotSent, nil)
+		return LimitOutgoingCalls.exceeded(OutcomeNotSent, "%sthe limit %q is reached: %d calls at a time",
+			s.label(), string(LimitOutgoingCalls), s.cfg.MaxOutgoingCalls)
 	}
 	return nil
 }
@@ -154,7 +156,7 @@ func (s *Session) enterCall(c *callerCall) error {
 func (c *callerCall) prepare() error {
 	switch n := len(c.method) + len(c.opts.subtype); {
 	case n > maxMethod:
-		return status.Errorf(codes.ResourceExhausted, "%sthe method's name has %d bytes, above the limit of %d", c.s.label(), n, maxMethod)
+		return LimitMetadata.exceeded(OutcomeNotSent, "%sthe method's name has %d bytes, above the limit of %d", c.s.label(), n, maxMethod)
 	case !utf8.ValidString(c.method) || !utf8.ValidString(c.opts.subtype):
 		return status.Errorf(codes.Internal, "%sthe method's name %q is not valid UTF-8", c.s.label(), c.method+c.opts.subtype)
 	}
@@ -168,7 +170,7 @@ func (c *callerCall) prepare() error {
 	}
 	c.md, c.creds = sendableMetadata(md), creds
 	if size := metadataCost(c.md) + metadataCost(c.creds); size > c.s.remote.maxMetadata {
-		return status.Errorf(codes.ResourceExhausted, "%sthe metadata has %d bytes, above the limit of %d",
+		return LimitMetadata.exceeded(OutcomeNotSent, "%sthe metadata has %d bytes, above the limit of %d",
 			c.s.label(), size, c.s.remote.maxMetadata)
 	}
 	c.stats.outHeader(c.method, md)
@@ -215,6 +217,10 @@ func (c *callerCall) SendMsg(m any) error {
 		}
 	}
 	sent := e.data.Len()
+	if limit := c.s.out.reserve(sent + waiting); limit != "" {
+		e.data.Free()
+		return c.finish(limit.exceeded(OutcomeUnknown, "%stoo much waits to be sent: the limit %q is reached", c.s.label(), string(limit)), OutcomeUnknown)
+	}
 	if !c.s.out.add(&c.out, it) {
 		c.undelivered()
 		if !c.desc.ClientStreams {

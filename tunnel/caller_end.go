@@ -83,7 +83,8 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	if err == nil || over {
 		return err
 	}
-	if e, ok := err.(*Error); ok {
+	e, ok := err.(*Error)
+	if ok && e.outcome != OutcomeAnswered {
 		if begun || e.outcome != OutcomeUnknown {
 			return err
 		}
@@ -92,8 +93,11 @@ func withOutcome(err error, outcome Outcome, begun, over bool) error {
 	if !begun {
 		outcome = OutcomeNotSent
 	}
-	if outcome == OutcomeAnswered {
+	switch {
+	case outcome == OutcomeAnswered:
 		return err
+	case ok:
+		return NewError(e.status, outcome, e.cause)
 	}
 	return NewError(status.Convert(err), outcome, err)
 }

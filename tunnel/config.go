@@ -59,6 +59,21 @@ type Config struct {
 	// room fails its call with RESOURCE_EXHAUSTED. If zero, 64 MiB.
 	MaxBuffered int64
 
+	// MaxQueued is how many bytes of messages may wait to be sent on a session,
+	// for the peer to take them. A message counts as its size and 512 bytes. A call
+	// of this end that finds no room fails with RESOURCE_EXHAUSTED, unless nothing
+	// else waits; answers of handlers are not concerned. If zero, 64 MiB.
+	MaxQueued int64
+
+	// Memory is what the session shares with others: it counts what MaxBuffered
+	// and MaxQueued count. If nil, the session shares none.
+	Memory *Budget
+
+	// MaxOutgoingCalls is how many calls of this end may be under way at a time,
+	// if the peer takes so many. A call above it fails with RESOURCE_EXHAUSTED. If
+	// zero, 10,000.
+	MaxOutgoingCalls int
+
 	// MaxMetadata is how many bytes of metadata a call may carry in either
 	// direction. A pair counts as its key, its value and 32 bytes. If zero,
 	// 64 KiB; at most 256 KiB.
@@ -109,6 +124,8 @@ const (
 	defaultCallWindow       = 64 << 10
 	defaultMaxCallWindow    = 4 << 20
 	defaultMaxBuffered      = 64 << 20
+	defaultMaxQueued        = 64 << 20
+	defaultMaxOutgoingCalls = 10_000
 	defaultMaxMetadata      = 64 << 10
 	defaultMaxRecvMsgSize   = 4 << 20
 	defaultHeartbeat        = 15 * time.Second
@@ -135,6 +152,8 @@ func (c Config) WithDefaults() Config {
 	c.CallWindow = max(or(c.CallWindow, defaultCallWindow), wire.MinCallWindow)
 	c.MaxCallWindow = max(or(c.MaxCallWindow, defaultMaxCallWindow), c.CallWindow)
 	c.MaxBuffered = max(or(c.MaxBuffered, defaultMaxBuffered), 0)
+	c.MaxQueued = max(or(c.MaxQueued, defaultMaxQueued), 0)
+	c.MaxOutgoingCalls = max(or(c.MaxOutgoingCalls, defaultMaxOutgoingCalls), 0)
 	c.MaxMetadata = min(max(or(c.MaxMetadata, defaultMaxMetadata), 0), wire.MaxMetadata)
 	c.MaxRecvMsgSize = max(or(c.MaxRecvMsgSize, defaultMaxRecvMsgSize), 0)
 	c.MaxSendMsgSize = max(or(c.MaxSendMsgSize, math.MaxInt32), 0)

@@ -82,7 +82,7 @@ func (s *Session) accept(f *wire.Frame, batch mem.Buffer) error {
 		return s.refuse(f, err)
 	}
 	if ok, _ := s.out.enter(s.cfg.MaxCalls); !ok {
-		return s.refuse(f, status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", s.cfg.MaxCalls))
+		return s.refuse(f, LimitCalls.Status("pushtunnel: the limit %q is reached: %d calls at a time", string(LimitCalls), s.cfg.MaxCalls).Err())
 	}
 	c := handlerCalls.Get().(*handlerCall)
 	c.s, c.method, c.format = s, m, form
@@ -132,7 +132,7 @@ func formatOf(b *wire.Begin) (*format, error) {
 func (s *Session) refuse(f *wire.Frame, err error) error {
 	st := status.Convert(err)
 	s.table.allow(s.cfg.CallWindow + lateFrames*frameCost) // more of it may be under way
-	end := wire.AppendEnd(nil, wire.Tail{Code: uint32(st.Code()), Message: st.Message(), Refused: true})
+	end := wire.AppendEnd(nil, wire.Tail{Code: uint32(st.Code()), Message: st.Message(), Details: statusDetails(st), Refused: true})
 	return s.out.queue(wire.AppendCallFrame(nil, f.CallID, nil, nil, end))
 }
 
@@ -281,8 +281,8 @@ func (c *handlerCall) tail(err error, trailer metadata.MD) []byte {
 		t.Code, t.Message, t.Details = uint32(st.Code()), st.Message(), statusDetails(st)
 	}
 	if n := metadataCost(trailer) + len(t.Message) + len(t.Details); n > c.s.remote.maxMetadata {
-		t = wire.Tail{Code: uint32(codes.ResourceExhausted), Message: fmt.Sprintf(
-			"pushtunnel: the handler's status and trailer have %d bytes, above the limit of %d", n, c.s.remote.maxMetadata)}
+		st := LimitMetadata.Status("pushtunnel: the handler's status and trailer have %d bytes, above the limit of %d", n, c.s.remote.maxMetadata)
+		t = wire.Tail{Code: uint32(st.Code()), Message: st.Message(), Details: statusDetails(st)}
 	}
 	return wire.AppendEnd(nil, t)
 }
@@ -398,7 +398,7 @@ func (c *handlerCall) setHeader(md metadata.MD, bad error, send bool) error {
 	header := metadata.Join(c.header, sendableMetadata(md))
 	if n := metadataCost(header); n > c.s.remote.maxMetadata {
 		c.in.mu.Unlock()
-		return c.fail(status.Errorf(codes.ResourceExhausted, "pushtunnel: the header has %d bytes, above the limit of %d", n, c.s.remote.maxMetadata))
+		return c.fail(LimitMetadata.Status("pushtunnel: the header has %d bytes, above the limit of %d", n, c.s.remote.maxMetadata).Err())
 	}
 	c.header = header
 	var pre []byte

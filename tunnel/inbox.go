@@ -4,29 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/tunnel/internal/wire"
 )
 
 var errEmptyPiece = errors.New("an empty piece of a message")
-
-// budget is the memory of a session beyond what each call has a right to.
-type budget struct{ left atomic.Int64 }
-
-func (b *budget) take(n int64) bool {
-	if b.left.Add(-n) < 0 {
-		b.left.Add(n)
-		return false
-	}
-	return true
-}
-
-func (b *budget) give(n int64) { b.left.Add(n) }
 
 // inbox is the receiving half of a call. The reader puts what has come, and
 // never waits; the call's own goroutine takes.
@@ -201,7 +185,7 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 	for in.pieces.len() > 0 {
 		p := *in.pieces.front()
 		if p.oversize > 0 {
-			in.fail(status.Errorf(codes.ResourceExhausted,
+			in.fail(LimitMessage.exceeded(OutcomeAnswered,
 				"grpc: received message larger than max (%d vs. %d)", p.oversize, in.maxSize))
 			return nil, grant
 		}
@@ -211,9 +195,8 @@ func (in *inbox) absorb() (msg mem.BufferSlice, grant uint64) {
 		n := int64(p.data.Len())
 		in.size += n
 		if need := in.size - in.win.size - in.held; !p.last && need > 0 {
-			if !in.budget.take(need) {
-				in.fail(status.Error(codes.ResourceExhausted,
-					"pushtunnel: no room for a message of this size: the session's buffer limit is reached"))
+			if limit := in.budget.take(need); limit != "" {
+				in.fail(limit.exceeded(OutcomeAnswered, "pushtunnel: no room for a message of this size: the limit %q is reached", string(limit)))
 				return nil, grant
 			}
 			in.held += need
@@ -256,7 +239,7 @@ func (in *inbox) grow(p piece) uint64 {
 		return 0
 	}
 	n = min(n, in.maxWindow-in.win.size)
-	if n > 0 && in.budget.take(n) {
+	if n > 0 && in.budget.take(n) == "" {
 		in.grown += n
 		in.win.grow(n)
 	}

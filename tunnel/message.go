@@ -158,7 +158,7 @@ func encodeProto(m gproto.Message, limit int) (encoded, error) {
 }
 
 func tooLarge(size, limit int) error {
-	return status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", size, limit)
+	return LimitMessage.exceeded(OutcomeAnswered, "trying to send message larger than max (%d vs. %d)", size, limit)
 }
 
 func compress(in mem.BufferSlice, c encoding.Compressor) (out mem.BufferSlice, err error) {
@@ -230,7 +230,7 @@ func decompress(data mem.BufferSlice, c encoding.Compressor, limit int) (mem.Buf
 	}
 	if n := out.Len(); n > limit {
 		out.Free()
-		return nil, status.Errorf(codes.ResourceExhausted, "grpc: received message after decompression larger than max %d", limit)
+		return nil, LimitMessage.exceeded(OutcomeAnswered, "grpc: received message after decompression larger than max %d", limit)
 	}
 	return out, nil
 }

@@ -119,7 +119,7 @@ func readMetadata(raw []byte, limit int) (md metadata.MD, bad, err error) {
 		return nil, nil, err
 	}
 	if n > limit {
-		return nil, status.Errorf(codes.ResourceExhausted, "pushtunnel: the peer sent metadata above the limit of %d bytes", limit), nil
+		return nil, LimitMetadata.Status("pushtunnel: the peer sent metadata above the limit of %d bytes", limit).Err(), nil
 	}
 	if bad := checkReceived(md); bad != nil {
 		return nil, status.Error(codes.Internal, "pushtunnel: the peer sent bad metadata: "+bad.Error()), nil

@@ -21,6 +21,7 @@ type outbound struct {
 	full       bool    // it takes no more
 	detached   bool    // nor sends any more
 	late       int64   // the bytes that may still come when the table forgets it
+	reserved   bool    // its messages are counted in outbox.queued
 	spent      bool    // nobody has the call but this, the table and the reader
 	prev, next *outbound
 	talks      atomic.Bool   // since the last message came, one has gone; of the call's goroutines

@@ -44,6 +44,7 @@ type outbox struct {
 	most     int           // bytes of a batch: Transport.BatchBytes
 	received atomic.Uint64 // bytes of batches that came in; set by the reader
 	open     atomic.Int64  // calls that have entered and not left
+	queued   atomic.Int64  // bytes that wait of the calls of this end, with waiting for each message
 	leaving  atomic.Bool   // no more may enter
 
 	// mu guards what follows and the outbound half of every call.
@@ -76,6 +77,7 @@ func (o *outbox) add(c *outbound, it item) bool {
 	if c.full || c.detached || o.closed {
 		o.mu.Unlock()
 		if it.message != nil {
+			o.release(c, it.message.Len()+waiting)
 			it.message.Free()
 		}
 		return false
@@ -95,6 +97,28 @@ func (o *outbox) add(c *outbound, it item) bool {
 		o.flush(true)
 	}
 	return true
+}
+
+// reserve makes room for n bytes of a call of this end, or tells which limit stands
+// against it; empty if none does. What add takes is released when it has gone.
+func (o *outbox) reserve(n int) Limit {
+	if all := o.queued.Add(int64(n)); all > o.session.cfg.MaxQueued && all > int64(n) {
+		o.queued.Add(-int64(n))
+		return LimitQueued
+	}
+	if !o.session.cfg.Memory.Take(int64(n)) {
+		o.queued.Add(-int64(n))
+		return LimitMemory
+	}
+	return ""
+}
+
+// release gives back what was reserved for a call.
+func (o *outbox) release(c *outbound, n int) {
+	if c.reserved && n > 0 {
+		o.queued.Add(-int64(n))
+		o.session.cfg.Memory.Give(int64(n))
+	}
 }
 
 // finish adds parts behind all that waits for a call: to the last item if that
@@ -188,6 +212,7 @@ func (o *outbox) drop(c *outbound) {
 		}
 	}
 	c.items.drop()
+	o.release(c, c.bytes)
 	c.bytes = 0
 	c.signal()
 }
@@ -482,7 +507,9 @@ func (o *outbox) build() mem.Buffer {
 			o.session.table.begin(c)
 		}
 		final := c.items.front().final
+		waits := c.bytes
 		b = c.appendNext(b)
+		o.release(c, waits-c.bytes)
 		if final && c.items.len() == 0 {
 			if o.session.table.forget(c, c.late) && c.spent {
 				o.spent.push(c)

@@ -79,12 +79,19 @@ type Acceptor interface {
 	// the Workers that calls of the peers shall run on.
 	Config() Config
 
-	// Accept admits a session under remote.Name, and makes it known. It calls open
-	// once with what the session has to know, which includes OnEnd and OnGoAway:
+	// Identify asks who a client is that says of itself what is in remote: its
+	// Name, Namespace, Labels and Addr. It returns what the server takes it for,
+	// which may be something else, or a status error if it refuses the client. It
+	// may block until ctx ends, which carries the peer.Peer of the connection. A
+	// protocol asks for each connection that says that it is of a client.
+	Identify(ctx context.Context, remote Peer) (Peer, error)
+
+	// Accept admits a session of the client that Identify has returned, and makes
+	// it known; if that was not asked, Accept does. It calls open once with what the session has to know, which includes OnEnd and OnGoAway:
 	// the Link must call them. From the return of open on, calls may come. If the
 	// session is refused, Accept returns why, as a status error; what becomes of
 	// its connection is the protocol's to say. An empty remote.Session is filled
-	// in. Accept does not block.
+	// in. Accept does not block after Identify.
 	Accept(remote Peer, open func(Config) Link) error
 }
 

@@ -95,6 +95,7 @@ func newSession(t Transport, cfg Config, server bool) *Session {
 	}
 	s.cfg.Services.freeze()
 	s.budget.left.Store(s.cfg.MaxBuffered)
+	s.budget.shared = s.cfg.Memory
 	s.table.init(server)
 	s.out.init(s)
 	s.live.init(s)

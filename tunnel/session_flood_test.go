@@ -114,7 +114,7 @@ func TestBeginFlood(t *testing.T) {
 			p.send(batch...)
 			for ; first < id; first += 2 {
 				p.want("a call above the limit is refused, and only that",
-					refused(first, codes.ResourceExhausted, "pushtunnel: the limit of 3 calls at a time is reached"))
+					refusedBy(LimitCalls, first, `pushtunnel: the limit "calls" is reached: 3 calls at a time`))
 			}
 		}
 		p.wantIdle("that is all")
@@ -214,7 +214,7 @@ func TestRapidReset(t *testing.T) {
 			}
 		}
 		for i := range uint64(1000 - limit) {
-			p.want("those above the limit are refused", refused(2*(i+limit)+1, codes.ResourceExhausted, "pushtunnel: the limit of 4 calls at a time is reached"))
+			p.want("those above the limit are refused", refusedBy(LimitCalls, 2*(i+limit)+1, `pushtunnel: the limit "calls" is reached: 4 calls at a time`))
 		}
 		p.wantIdle("a cancelled call is not answered")
 		s.release()

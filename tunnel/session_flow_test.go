@@ -387,7 +387,7 @@ func TestNoRoomForAMessage(t *testing.T) {
 			p.send(nextPiece(1, filled(16<<10)))
 			p.read()
 		}
-		call.wantErr("the call", codes.ResourceExhausted, OutcomeUnknown, "buffer limit")
+		call.wantErr("the call", codes.ResourceExhausted, OutcomeUnknown, `the limit "buffered" is reached`)
 		p.send(answer(3, "fine"))
 		if err := other.wait("another call"); err != nil || string(reply.GetValue()) != "fine" {
 			t.Errorf("got %q and the error %v, want another call to go on", reply.GetValue(), err)

@@ -180,7 +180,7 @@ func TestOutcomeOfTooManyCalls(t *testing.T) {
 		second, _ := p.invoke(t.Context(), "b")
 		p.wantAll("so many are allowed", request(1, "a"), request(3, "b"))
 		third, _ := p.invoke(t.Context(), "c")
-		third.wantErr("a call above the limit", codes.ResourceExhausted, OutcomeNotSent, `client "c1": the limit of 2 calls at a time is reached`)
+		third.wantErr("a call above the limit", codes.ResourceExhausted, OutcomeNotSent, `client "c1": the limit "calls" is reached: 2 calls at a time`)
 		p.send(answer(1, ""), answer(3, ""))
 		if err := errors.Join(first.wait("the first"), second.wait("the second")); err != nil {
 			t.Error(err)

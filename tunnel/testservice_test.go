@@ -188,6 +188,13 @@ func refused(id uint64, code codes.Code, text string) *pb.Frame {
 	return f
 }
 
+// refusedBy is the refusal of a call that has hit a limit.
+func refusedBy(limit Limit, id uint64, text string) *pb.Frame {
+	f := refused(id, codes.ResourceExhausted, text)
+	f.End.Status.Details = statusDetails(limit.Status("%s", text))
+	return f
+}
+
 func cancelled(id uint64) *pb.Frame { return &pb.Frame{CallId: id, Cancel: true} }
 
 func window(id, n uint64) *pb.Frame { return &pb.Frame{CallId: id, Window: n} }

@@ -44,7 +44,7 @@ func (c *UnaryCall) Encode() (mem.Buffer, error) {
 // Decode puts bytes of that codec into Reply. It does not keep them.
 func (c *UnaryCall) Decode(b []byte) error {
 	if len(b) > c.opts.maxRecv {
-		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", len(b), c.opts.maxRecv)
+		return LimitMessage.exceeded(OutcomeAnswered, "grpc: received message larger than max (%d vs. %d)", len(b), c.opts.maxRecv)
 	}
 	if err := c.opts.codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, c.Reply); err != nil {
 		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
