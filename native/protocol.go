@@ -233,7 +233,7 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 		c.cfg.Store(c.client.cfg) // for the handlers of its calls
 	}
 	switch {
-	case reg.acknowledged && status.Code(refused) != codes.Unavailable:
+	case reg.acknowledged && !heals(refused):
 		frame := p.opts.newFrame(0)
 		*frame = appendRegisterResult(*frame, refused)
 		err := c.sendLast(TypeResponse, reg.id, frame)
@@ -246,6 +246,18 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 		return c.sendLast(TypeRegisterResponse, reg.id, p.opts.newFrame(0))
 	}
 	return refused
+}
+
+// heals reports whether a registration that was refused may do better later: then the
+// connection is closed without an answer, after which clients come back. An answer
+// tells them to stop.
+func heals(refused error) bool {
+	switch status.Code(refused) {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
+		return true
+	default:
+		return false
+	}
 }
 
 // appendRegisterResult appends the body of the answer to a registration: a

@@ -63,6 +63,7 @@ type fleet struct {
 	addr     string
 	native   string
 	refused  chan refusal
+	hangs    chan string // the names of clients whose handlers have begun to hang
 	serverTL *tls.Config
 }
 
@@ -81,7 +82,7 @@ func launch(t testing.TB, opts ...server.Option) *fleet {
 // launchNative is launch with options of the native protocol.
 func launchNative(t testing.TB, nativeOpts []native.Option, opts ...server.Option) *fleet {
 	t.Helper()
-	f := &fleet{ca: certtest.New(t), refused: make(chan refusal, 100_000)}
+	f := &fleet{ca: certtest.New(t), refused: make(chan refusal, 100_000), hangs: make(chan string, 1000)}
 	f.serverTL = &tls.Config{
 		Certificates: []tls.Certificate{f.ca.Issue(t, "127.0.0.1")},
 		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: f.ca.Pool(), MinVersion: tls.VersionTLS13,
@@ -168,7 +169,7 @@ func (f *fleet) join(t testing.TB, way, name string, certs []tls.Certificate, op
 		}
 		m.Client = client.New(cc, name, opts...)
 	}
-	pb.RegisterUserPushApiServer(m, receiver{name: name})
+	pb.RegisterUserPushApiServer(m, receiver{name: name, hangs: f.hangs})
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -197,13 +198,19 @@ func (f *fleet) come(t testing.TB, way, name string, certs []tls.Certificate, op
 	return m
 }
 
-// receiver answers pushes with the name that it has.
+// receiver answers pushes with the name that it has, and hangs if it is told to.
 type receiver struct {
 	pb.UnimplementedUserPushApiServer
-	name string
+	name  string
+	hangs chan string
 }
 
-func (r receiver) ClientReceive(_ context.Context, req *pb.ClientReceiveRequest) (*pb.PushResult, error) {
+func (r receiver) ClientReceive(ctx context.Context, req *pb.ClientReceiveRequest) (*pb.PushResult, error) {
+	if req.GetExtra() == "hang" {
+		r.hangs <- r.name
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	return &pb.PushResult{Result: r.name + " " + req.GetExtra()}, nil
 }
 
