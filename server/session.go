@@ -67,34 +67,41 @@ func (s *Session) Drain(reason string) {
 
 // Invoke makes a unary call to this session.
 func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx = s.server.opts.target(ctx, s.Name())
 	if s.server.opts.unary == nil {
 		return s.link.Invoke(ctx, method, args, reply, opts...)
 	}
 	invoke := func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		return s.link.Invoke(ctx, method, req, reply, opts...)
 	}
-	return s.server.opts.unary(withTarget(ctx, s.Name()), method, args, reply, nil, invoke, opts...)
+	return s.server.opts.unary(ctx, method, args, reply, nil, invoke, opts...)
 }
 
 // NewStream begins a streaming call to this session.
 func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx = s.server.opts.target(ctx, s.Name())
 	if s.server.opts.stream == nil {
 		return s.link.NewStream(ctx, desc, method, opts...)
 	}
 	stream := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 		return s.link.NewStream(ctx, desc, method, opts...)
 	}
-	return s.server.opts.stream(withTarget(ctx, s.Name()), desc, nil, method, stream, opts...)
+	return s.server.opts.stream(ctx, desc, nil, method, stream, opts...)
 }
 
 type targetKey struct{}
 
-func withTarget(ctx context.Context, name string) context.Context {
+// target adds the name of the client that a call is for, if anybody may look for
+// it.
+func (o *options) target(ctx context.Context, name string) context.Context {
+	if o.unary == nil && o.stream == nil && len(o.tunnel.StatsHandlers) == 0 {
+		return ctx
+	}
 	return context.WithValue(ctx, targetKey{}, name)
 }
 
 // TargetFromContext returns the name of the client that a call is for. It is for
-// interceptors; it reports false outside them.
+// interceptors and stats handlers; it reports false outside them.
 func TargetFromContext(ctx context.Context) (name string, ok bool) {
 	name, ok = ctx.Value(targetKey{}).(string)
 	return name, ok
