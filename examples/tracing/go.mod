@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/pushtunnel/pushtunnel => ../..
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/pushtunnel/pushtunnel v0.0.0
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.72.0
 	go.opentelemetry.io/otel v1.47.0
