@@ -62,9 +62,9 @@ func (nameClient) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Conte
 	return ctx
 }
 
-func (nameClient) HandleRPC(context.Context, stats.RPCStats)                       {}
+func (nameClient) HandleRPC(context.Context, stats.RPCStats)                         {}
 func (nameClient) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (nameClient) HandleConn(context.Context, stats.ConnStats)                     {}
+func (nameClient) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // stop ends the server when its calls have ended.
 func (h *house) stop(ctx context.Context) error {
