@@ -131,8 +131,9 @@ func WithConnectInterceptors(i ...grpc.StreamServerInterceptor) Option {
 	return optionFunc(func(o *options) { o.connects = append(o.connects, i...) })
 }
 
-// WithStatsHandlers adds handlers that see the calls to clients, as the stats
-// handlers of a grpc.ClientConn do.
+// WithStatsHandlers adds handlers that see the calls to clients, of all protocols,
+// as the stats handlers of a grpc.ClientConn do. TargetFromContext tells them whom a
+// call is for.
 func WithStatsHandlers(h ...stats.Handler) Option {
 	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
 }
