@@ -40,10 +40,11 @@ func startDisplay(addr string, d *display) (*running, error) {
 // stop ends the client when its calls have ended.
 func (r *running) stop(ctx context.Context) error {
 	defer r.conn.Close()
-	if err := r.client.Shutdown(ctx); err != nil {
-		return err
+	err := r.client.Shutdown(ctx)
+	if e := <-r.ended; err == nil {
+		err = e
 	}
-	return <-r.ended
+	return err
 }
 
 // display implements Notifier, and makes a span of what it does.
