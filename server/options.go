@@ -44,6 +44,11 @@ func defaults() options {
 	return o
 }
 
+// watched reports whether anybody may ask whom a call is for.
+func (o *options) watched() bool {
+	return o.unary != nil || o.stream != nil || len(o.tunnel.StatsHandlers) > 0
+}
+
 // chain makes one interceptor of each list.
 func (o *options) chain() {
 	o.connect = chain.StreamServer(o.connects)
@@ -139,8 +144,9 @@ func WithConnectInterceptors(i ...grpc.StreamServerInterceptor) Option {
 	return optionFunc(func(o *options) { o.connects = append(o.connects, i...) })
 }
 
-// WithStatsHandlers adds handlers that see the calls to clients, as the stats
-// handlers of a grpc.ClientConn do.
+// WithStatsHandlers adds handlers that see the calls to clients, of all protocols,
+// as the stats handlers of a grpc.ClientConn do. TargetFromContext tells them whom a
+// call is for.
 func WithStatsHandlers(h ...stats.Handler) Option {
 	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
 }
