@@ -61,7 +61,7 @@ func (c *conn) enter(cfg *tunnel.Config, size int) error {
 	case c.rate != nil && !c.rate.Allow():
 		c.exit(size)
 		return tunnel.LimitCallRate.Status("pushtunnel: the limit %q is reached: %v calls in a second", string(tunnel.LimitCallRate), c.rate.Limit()).Err()
-	case !cfg.Memory.Take(int64(size)):
+	case !cfg.Memory.Take(int64(size), held-int64(size)):
 		c.exit(size)
 		return tunnel.LimitMemory.Status("pushtunnel: the limit %q is reached", string(tunnel.LimitMemory)).Err()
 	}
