@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"net"
 	"net/url"
@@ -57,6 +58,11 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 // the rest.
 func (a *Authority) Issue(tb testing.TB, names ...string) tls.Certificate {
 	tb.Helper()
+	return a.issue(tb, newKey(tb), names)
+}
+
+func (a *Authority) issue(tb testing.TB, key *ecdsa.PrivateKey, names []string) tls.Certificate {
+	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1 + a.serial.Add(1)), Subject: pkix.Name{CommonName: "the common name"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -76,12 +82,22 @@ func (a *Authority) Issue(tb testing.TB, names ...string) tls.Certificate {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	key := newKey(tb)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// PEM returns the authority's certificate.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+}
+
+// IssueFor is Issue for a key that the caller has.
+func (a *Authority) IssueFor(tb testing.TB, key *ecdsa.PrivateKey, names ...string) tls.Certificate {
+	tb.Helper()
+	return a.issue(tb, key, names)
 }
 
 // Pool returns a pool of this authority alone.
