@@ -22,6 +22,9 @@ import (
 	"github.com/pushtunnel/pushtunnel/certs"
 )
 
+// lifetime is how long certificates are good.
+const lifetime = 2 * time.Hour
+
 // authority signs certificates.
 type authority struct {
 	cert *x509.Certificate
@@ -45,7 +48,10 @@ func (a *authority) sign(t testing.TB, c *x509.Certificate) (*x509.Certificate, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(lifetime)
+	if c.IsCA {
+		c.NotAfter = time.Now().Add(10 * lifetime)
+	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = c, key
