@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -87,6 +88,24 @@ func dialGRPC(t *testing.T, dial dialFunc, cfg *tls.Config) *grpc.ClientConn {
 	return cc
 }
 
+func serveRaw(t *testing.T, push *server.Server, l net.Listener, protocols ...tunnel.Protocol) {
+	served := make(chan error, 1)
+	go func() { served <- push.Serve(l, protocols...) }()
+	t.Cleanup(func() {
+		push.Close()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+func newDirect(t *testing.T, dial dialFunc, cfg *tls.Config, name string, opts ...client.Option) (*client.Client, func()) {
+	cc := dialGRPC(t, dial, cfg)
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{tunnel.ALPN}
+	return client.New(cc, name, append(opts, client.WithDirectDialer(dial.over(cfg)))...), func() { cc.Close() }
+}
+
 var transports = map[string]transport{
 	"grpc": {
 		serve: func(t *testing.T, push *server.Server, l net.Listener, cfg *tls.Config) {
@@ -101,25 +120,18 @@ var transports = map[string]transport{
 		serve: func(t *testing.T, push *server.Server, l net.Listener, cfg *tls.Config) {
 			serveGRPC(t, push, l, push.Direct(cfg))
 		},
-		client: func(t *testing.T, dial dialFunc, cfg *tls.Config, name string, opts ...client.Option) (*client.Client, func()) {
-			cc := dialGRPC(t, dial, cfg)
-			cfg = cfg.Clone()
+		client: newDirect,
+	},
+	"direct, beside native": {
+		serve: func(t *testing.T, push *server.Server, l net.Listener, cfg *tls.Config) {
 			cfg.NextProtos = []string{tunnel.ALPN}
-			return client.New(cc, name, append(opts, client.WithDirectDialer(dial.over(cfg)))...), func() { cc.Close() }
+			serveRaw(t, push, tls.NewListener(l, cfg), push.DirectProtocol(), native.Protocol())
 		},
+		client: newDirect,
 	},
 	"native": {
 		serve: func(t *testing.T, push *server.Server, l net.Listener, cfg *tls.Config) {
-			served := make(chan error, 1)
-			go func() {
-				served <- push.Serve(tls.NewListener(l, cfg), native.Protocol(native.WithPushes(&pb.UserPushApi_ServiceDesc)))
-			}()
-			t.Cleanup(func() {
-				push.Close()
-				if err := <-served; err != nil {
-					t.Errorf("Serve: %v", err)
-				}
-			})
+			serveRaw(t, push, tls.NewListener(l, cfg), native.Protocol(native.WithPushes(&pb.UserPushApi_ServiceDesc)))
 		},
 		client: func(_ *testing.T, dial dialFunc, cfg *tls.Config, name string, opts ...client.Option) (*client.Client, func()) {
 			dial = dial.over(cfg)
@@ -224,8 +236,8 @@ func TestSessionsGoOnWhenCertificatesChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if first.peer.Protocol != name {
-					t.Errorf("got a session over %s, want %s", first.peer.Protocol, name)
+				if want, _, _ := strings.Cut(name, ","); first.peer.Protocol != want {
+					t.Errorf("got a session over %s, want %s", first.peer.Protocol, want)
 				}
 				wantPush(t, push, "first")
 				wantSaw(t, atServer, "c1")

@@ -77,27 +77,27 @@ func TestWatchOneFile(t *testing.T) {
 	}
 }
 
-// log is what a Watcher has told, without the times.
-type log struct {
+// record is what a Watcher has told, without the times.
+type record struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *log) Write(p []byte) (int, error) {
+func (l *record) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
 // take returns what was told since it was called last.
-func (l *log) take() string {
+func (l *record) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.b.Reset()
 	return l.b.String()
 }
 
-func (l *log) option() certs.Option {
+func (l *record) option() certs.Option {
 	noTimes := func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindTime {
 			return slog.Attr{}
@@ -114,7 +114,7 @@ func TestBrokenFilesKeepTheLastGoodOnes(t *testing.T) {
 		ca, other := newAuthority(t, "authority"), newAuthority(t, "other")
 		first, second := ca.issue(t, "first"), ca.issue(t, "second")
 		f := newFolder(t).identity(first).trust(ca)
-		var l log
+		var l record
 		w := f.watch(certs.WithInterval(time.Minute), l.option())
 		server, client := w.Server(), w.Client("push.test")
 		const broken = `level=WARN msg="certificate files cannot be used, what was read before stays" files=`
@@ -165,7 +165,7 @@ func TestLogHasTheExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "authority")
 		f := newFolder(t).identity(ca.issue(t, "first")).trust(ca)
-		var l log
+		var l record
 		f.watch(certs.WithLogger(slog.New(slog.NewTextHandler(&l, nil))), certs.WithInterval(0))
 		time.Sleep(time.Hour)
 		f.identity(ca.issue(t, "second"))
