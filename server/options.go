@@ -3,12 +3,10 @@ package server
 import (
 	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/internal/chain"
 	"github.com/pushtunnel/pushtunnel/tunnel"
@@ -206,24 +204,3 @@ const (
 	levelInfo  = slog.LevelInfo
 	levelDebug = slog.LevelDebug
 )
-
-// attrs are the keys by which logs name a session.
-func attrs(s *Session) []slog.Attr {
-	p := s.Peer()
-	return append([]slog.Attr{slog.String("client", p.Name), slog.String("session", p.Session)}, connAttrs(p.Protocol, p.Addr)...)
-}
-
-// connAttrs are the keys by which logs name a connection.
-func connAttrs(protocol string, addr net.Addr) []slog.Attr {
-	return []slog.Attr{slog.String("protocol", protocol), slog.Any("addr", addr)}
-}
-
-// reasonAttrs tell why a session has ended.
-func reasonAttrs(reason error) []slog.Attr {
-	st := status.Convert(reason)
-	attrs := []slog.Attr{slog.String("code", st.Code().String())}
-	if reason != nil {
-		attrs = append(attrs, slog.String("reason", st.Message()))
-	}
-	return attrs
-}

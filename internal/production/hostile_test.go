@@ -37,7 +37,7 @@ const (
 	hostileMemory      = 64 << 20
 	hostileSessions    = 1000
 	hostileConnections = 1000
-	perSession         = 128 << 10
+	perSession         = 64 << 10
 )
 
 // A thousand attackers do what they can, beside a hundred honest clients. No call
