@@ -27,7 +27,7 @@ func ExampleServer_Direct() {
 	addr := listener.Addr().String()
 	var serverTLS, clientTLS *tls.Config // what credentials.NewTLS would get; nil: plaintext
 	authenticate := func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		return handler(srv, stream) // see ExampleServer_Register
+		return handler(srv, stream) // what it must do for both transports
 	}
 
 	push := server.New(server.WithConnectInterceptors(authenticate))

@@ -2,14 +2,13 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -52,37 +51,63 @@ func Example() {
 	// Output: shown by the display in the kitchen
 }
 
-// A client says who it is. A stream interceptor of the gRPC server decides whether
-// to believe it. A client that is refused so stops.
-func ExampleServer_Register() {
-	tokens := map[string]string{"kitchen": "open sesame"}
-	check := func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if info.FullMethod == tunnel.ConnectMethod {
-			md, _ := metadata.FromIncomingContext(stream.Context())
-			name, err := tunnel.NameFromMetadata(md)
-			if err != nil {
-				return status.Error(codes.InvalidArgument, err.Error())
-			}
-			if token, known := tokens[name]; !known || !slices.Equal(md.Get("token"), []string{token}) {
-				return status.Error(codes.PermissionDenied, "that is not the token of "+name)
-			}
+// A client says who it is. The identity function decides whether to believe it, and
+// what the client may be called. A client that is refused stops.
+func ExampleWithIdentity() {
+	verify := func(_ context.Context, token string) (server.Identity, error) {
+		if token != "open sesame" {
+			return server.Identity{}, errors.New("the token is unknown")
 		}
-		return handler(srv, stream)
+		return server.Identity{Name: "kitchen", Subject: "house 7", Labels: map[string]string{"floor": "1"}}, nil
 	}
-	push := server.New()
-	s := newScene(push, grpc.StreamInterceptor(check)) // push.Register(grpc.NewServer(...))
+	push := server.New(server.WithIdentity(server.TokenIdentity(verify)))
+	s := newScene(push) // push.Register(grpc.NewServer(...))
 	defer s.close()
+	token := func(t string) client.Option { return client.WithMetadata(metadata.Pairs("authorization", "Bearer "+t)) }
 
-	err := <-s.start("kitchen", "somebody", client.WithMetadata(metadata.Pairs("token", "guess")))
+	err := <-s.start("kitchen", "somebody", token("guess"))
 	fmt.Println(err, client.Permanent(err))
+	err = <-s.start("cellar", "somebody", token("open sesame"))
+	fmt.Println(err)
 
-	s.start("kitchen", "the display", client.WithMetadata(metadata.Pairs("token", "open sesame")))
+	s.start("kitchen", "the display", token("open sesame"))
 	answer, err := pb.NewNotifierClient(push.Client("kitchen")).Notify(context.Background(), &pb.NotifyRequest{}, grpc.WaitForReady(true))
 	fmt.Println(answer.GetDisplay(), err)
 
 	// Output:
-	// rpc error: code = PermissionDenied desc = that is not the token of kitchen true
+	// rpc error: code = Unauthenticated desc = pushtunnel: the client's token is refused: the token is unknown true
+	// rpc error: code = PermissionDenied desc = pushtunnel: the client may be called "kitchen", not "cellar"
 	// the display <nil>
+}
+
+// Clients are chosen by their labels, and the first of them that answers will do.
+func ExampleFirst() {
+	push := server.New() // without an identity function clients have the labels that they claim
+	s := newScene(push)
+	defer s.close()
+	s.connect("kitchen", "kitchen", client.WithLabels(map[string]string{"floor": "1"}))
+	s.connect("hall", "hall", client.WithLabels(map[string]string{"floor": "1"}))
+	s.connect("attic", "attic", client.WithLabels(map[string]string{"floor": "3"}))
+
+	call := func(ctx context.Context, s *server.Session) (string, error) {
+		answer, err := pb.NewNotifierClient(s).Notify(ctx, &pb.NotifyRequest{Text: "Anybody there?"})
+		return answer.GetDisplay(), err
+	}
+	ctx := context.Background()
+	upstairs := server.Select(server.MustSelector("floor!=1"), push.Sessions())
+	first, err := server.First(ctx, upstairs, call)
+	fmt.Println(first.Value, err)
+
+	all, err := server.All(ctx, server.Select(server.MustSelector("floor in (1, 2)"), push.Sessions()), call)
+	fmt.Println(len(all), err)
+
+	_, err = server.Quorum(ctx, push.Sessions("nobody"), call)
+	fmt.Println(err)
+
+	// Output:
+	// attic <nil>
+	// 2 <nil>
+	// pushtunnel: 0 of 0 sessions have answered, 1 were wanted
 }
 
 // A call to a name that is not connected fails at once, and was not sent. With
@@ -299,11 +324,11 @@ func (s *scene) start(name, label string, opts ...client.Option) (served <-chan 
 }
 
 // connect starts a client and returns when it is connected.
-func (s *scene) connect(name, label string) {
+func (s *scene) connect(name, label string, opts ...client.Option) {
 	connected := make(chan struct{})
-	served := s.start(name, label, client.WithHooks(client.Hooks{
+	served := s.start(name, label, append(opts, client.WithHooks(client.Hooks{
 		Connected: func(tunnel.Peer) { close(connected) },
-	}))
+	}))...)
 	select {
 	case <-connected:
 	case err := <-served:
