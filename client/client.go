@@ -20,6 +20,7 @@ var ErrServing = errors.New("pushtunnel: the client is serving already")
 // time.
 type Client struct {
 	dialer   tunnel.Dialer
+	conn     stater // of the gRPC streams; nil if it is not known
 	name     string
 	opts     options
 	services tunnel.Services
@@ -38,10 +39,16 @@ type Client struct {
 
 // New returns a Client of this name that connects through cc. The name is
 // checked by Serve: 1 to 255 bytes of UTF-8 without control characters.
+//
+// If cc is a *grpc.ClientConn, or embeds one, the client notices when its connection
+// is about to end: a server's MaxConnectionAge, a proxy that is reloaded, an address
+// that is gone. It opens its next session on another connection first, and then
+// leaves this one, so that no call is lost.
 func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 	d := &streamDialer{cc: cc}
 	c := NewDialer(d, name, opts...)
 	d.opts = &c.opts
+	c.conn, _ = cc.(stater)
 	if c.opts.direct != nil {
 		c.opts.direct.stream = d
 		c.dialer = c.opts.direct

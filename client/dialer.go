@@ -8,6 +8,9 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
+// streamProtocol is tunnel.Peer's word for gRPC streams.
+const streamProtocol = "grpc"
+
 // streamDialer opens sessions on gRPC streams.
 type streamDialer struct {
 	cc   grpc.ClientConnInterface
@@ -21,7 +24,7 @@ func (d *streamDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link
 
 // dial is Dial; wait says whether to wait for the gRPC connection.
 func (d *streamDialer) dial(ctx context.Context, cfg tunnel.Config, wait bool) (tunnel.Link, error) {
-	cfg.Remote.Protocol = "grpc"
+	cfg.Remote.Protocol = streamProtocol
 	opts := append([]grpc.CallOption{grpc.WaitForReady(wait)}, d.opts.callOptions...)
 	t, err := tunnel.DialStream(ctx, d.cc, cfg.Remote.Name, d.opts.metadata, opts...)
 	if err != nil {
