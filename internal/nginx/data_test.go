@@ -18,14 +18,14 @@ import (
 // And gRPC's pings, with which both ends measure the bandwidth if they have no static
 // windows, do no harm, however many there are.
 func TestMuchData(t *testing.T) { // alone, since it takes all processors
-	const size, large = 3 << 20, 5
+	const size, large = 3 << 20, 3
 	for name, test := range map[string]struct {
 		grpc  []grpc.ServerOption
 		dial  []grpc.DialOption
 		small int
 	}{
 		"static windows":    {server.RecommendedOptions(), client.RecommendedOptions(), 100},
-		"no static windows": {[]grpc.ServerOption{}, nil, 5000},
+		"no static windows": {[]grpc.ServerOption{}, nil, 2000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, setup{grpc: test.grpc})
@@ -56,7 +56,7 @@ func TestCallsOfTheClient(t *testing.T) {
 	w := newWorld(t, setup{})
 	cc := w.dial(t)
 	p := w.join(t, cc, "c1")
-	for range 2500 {
+	for range 1500 {
 		if _, err := healthgrpc.NewHealthClient(cc).Check(t.Context(), &healthgrpc.HealthCheckRequest{}); err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,7 @@ type world struct {
 
 // setup says how a world is not as usual.
 type setup struct {
+	shutdown  time.Duration                          // worker_shutdown_timeout; 0: 2 s
 	heartbeat time.Duration                          // 0: beat
 	grpc      []grpc.ServerOption                    // nil: recommended
 	more      func(*server.Server) grpc.ServerOption // nil: none
@@ -61,6 +62,9 @@ func newWorld(t *testing.T, with setup) *world {
 	binary := Binary(t)
 	if with.heartbeat == 0 {
 		with.heartbeat = beat
+	}
+	if with.shutdown == 0 {
+		with.shutdown = 2 * time.Second
 	}
 	if with.grpc == nil {
 		with.grpc = server.RecommendedOptions()
@@ -89,12 +93,12 @@ func newWorld(t *testing.T, with setup) *world {
 		<-served
 	})
 	w.plain, w.secure = freeAddr(t), freeAddr(t)
-	w.proxy = Start(t, binary, w.config(t, l.Addr().String()), map[string][]byte{"server.crt": w.keys.cert, "server.key": w.keys.key})
+	w.proxy = Start(t, binary, w.config(t, l.Addr().String(), with.shutdown), map[string][]byte{"server.crt": w.keys.cert, "server.key": w.keys.key})
 	return w
 }
 
 // config is the configuration of deploy/nginx for this world.
-func (w *world) config(t *testing.T, backend string) string {
+func (w *world) config(t *testing.T, backend string, shutdown time.Duration) string {
 	t.Helper()
 	text, err := os.ReadFile("../../deploy/nginx/pushtunnel.conf")
 	if err != nil {
@@ -105,7 +109,7 @@ func (w *world) config(t *testing.T, backend string) string {
 		{"worker_processes auto;", "worker_processes 2; daemon off;"},
 		{"pid /run/nginx.pid;", "pid nginx.pid;"},
 		{"error_log /var/log/nginx/error.log warn;", "error_log stderr notice;"},
-		{"worker_shutdown_timeout 5m;", "worker_shutdown_timeout 2s;"},
+		{"worker_shutdown_timeout 5m;", "worker_shutdown_timeout " + shutdown.String() + ";"},
 		{"worker_rlimit_nofile 65536;", ""},
 		{"worker_connections 32768;", "worker_connections 256;"},
 		{"http {", "http { client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;"},
