@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -52,9 +53,9 @@ type world struct {
 type setup struct {
 	shutdown  time.Duration                          // worker_shutdown_timeout; 0: 2 s
 	heartbeat time.Duration                          // 0: beat
+	uncomment bool                                   // use what the configuration has in comments
 	grpc      []grpc.ServerOption                    // nil: recommended
 	more      func(*server.Server) grpc.ServerOption // nil: none
-	config    func(string) string                    // changes nginx's configuration; nil: not
 }
 
 func newWorld(t *testing.T, with setup) *world {
@@ -93,9 +94,16 @@ func newWorld(t *testing.T, with setup) *world {
 		<-served
 	})
 	w.plain, w.secure = freeAddr(t), freeAddr(t)
-	w.proxy = Start(t, binary, w.config(t, l.Addr().String(), with.shutdown), map[string][]byte{"server.crt": w.keys.cert, "server.key": w.keys.key})
+	config := w.config(t, l.Addr().String(), with.shutdown)
+	if with.uncomment {
+		config = commented.ReplaceAllString(config, "$1$2")
+	}
+	w.proxy = Start(t, binary, config, map[string][]byte{"server.crt": w.keys.cert, "server.key": w.keys.key})
 	return w
 }
+
+// commented matches directives that are commented out.
+var commented = regexp.MustCompile(`(?m)^(\s*)#(ssl_|grpc_)`)
 
 // config is the configuration of deploy/nginx for this world.
 func (w *world) config(t *testing.T, backend string, shutdown time.Duration) string {
@@ -117,6 +125,7 @@ func (w *world) config(t *testing.T, backend string, shutdown time.Duration) str
 		{"listen 443 ssl http2;", fmt.Sprintf("listen %s ssl http2; listen %s http2;", w.secure, w.plain)},
 		{"/etc/nginx/tls/server.crt", "server.crt"},
 		{"/etc/nginx/tls/server.key", "server.key"},
+		{"/etc/nginx/tls/clients.crt", "server.crt"},
 		{"60s;", silence.String() + ";"},
 		{"grpc_read_timeout", "keepalive_timeout " + silence.String() + "; grpc_read_timeout"},
 	} {
