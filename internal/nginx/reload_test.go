@@ -14,7 +14,9 @@ import (
 
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
 
+	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -165,4 +167,20 @@ func TestAReloadCutsOffWhoStays(t *testing.T) {
 	if f := s.failure.Load(); f == nil || !strings.Contains(*f, "Unavailable") {
 		t.Errorf("got no call that failed with Unavailable, but %v", f)
 	}
+}
+
+// What nginx's own connections to the server are told is not passed on. The server
+// waits for the tunnels on them, unless it has a MaxConnectionAgeGrace.
+func TestTheServersConnectionsAge(t *testing.T) {
+	t.Parallel()
+	age := grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 500 * time.Millisecond})
+	w := newWorld(t, setup{grpc: append(server.RecommendedOptions(), age)})
+	p := w.join(t, w.dial(t), "c1")
+	receive(t, w.heard, "a hello")
+	for range 3 {
+		receive(t, w.heard, "a heartbeat") // the first comes long after the connection is old
+	}
+	w.ask(t, "c1")
+	none(t, p.came, "more sessions")
+	none(t, p.went, "ends of the session")
 }

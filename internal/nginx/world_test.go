@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, with setup) *world {
 		Connected:    func(s *server.Session) { w.came <- s },
 		Disconnected: func(_ *server.Session, reason error) { w.went <- reason },
 	}))
-	opts := append(with.grpc[:len(with.grpc):len(with.grpc)], grpc.StreamInterceptor(w.listen))
+	opts := slices.Concat(with.grpc, []grpc.ServerOption{grpc.StreamInterceptor(w.listen)})
 	if with.more != nil {
 		opts = append(opts, with.more(w.push))
 	}
