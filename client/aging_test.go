@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/keepalive"
@@ -270,6 +271,27 @@ func TestClientsOfOneConnectionMove(t *testing.T) {
 				if err := <-conns.went; err != nil {
 					t.Fatalf("round %d: got a session that ended with %v, want it to end in order", round, err)
 				}
+			}
+		}
+	})
+}
+
+// A client that has lost its connection and is back at once is on a new connection, and
+// has no reason to move: what it hears of the old one may come late.
+func TestAClientThatIsBackStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAging(t, time.Hour, time.Hour)
+		conns := newConnections()
+		serveUntilTheEnd(t, client.New(a.connection(t), "c1", conns.option(), client.WithBackoff(backoff.Config{})))
+		<-conns.came
+		for round := range 100 {
+			open := a.net.Conns()
+			open[len(open)-1].Close()
+			<-conns.went
+			<-conns.came
+			time.Sleep(10 * time.Millisecond)
+			if len(conns.came) > 0 || len(conns.went) > 0 {
+				t.Fatalf("round %d: got %d more sessions and %d ends, want none", round, len(conns.came), len(conns.went))
 			}
 		}
 	})

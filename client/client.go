@@ -20,7 +20,6 @@ var ErrServing = errors.New("pushtunnel: the client is serving already")
 // time.
 type Client struct {
 	dialer   tunnel.Dialer
-	conn     stater // of the gRPC streams; nil if it is not known
 	name     string
 	opts     options
 	services tunnel.Services
@@ -48,7 +47,6 @@ func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 	d := &streamDialer{cc: cc}
 	c := NewDialer(d, name, opts...)
 	d.opts = &c.opts
-	c.conn, _ = cc.(stater)
 	if c.opts.direct != nil {
 		c.opts.direct.stream = d
 		c.dialer = c.opts.direct

@@ -8,9 +8,6 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
-// streamProtocol is tunnel.Peer's word for gRPC streams.
-const streamProtocol = "grpc"
-
 // streamDialer opens sessions on gRPC streams.
 type streamDialer struct {
 	cc   grpc.ClientConnInterface
@@ -24,15 +21,24 @@ func (d *streamDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link
 
 // dial is Dial; wait says whether to wait for the gRPC connection.
 func (d *streamDialer) dial(ctx context.Context, cfg tunnel.Config, wait bool) (tunnel.Link, error) {
-	cfg.Remote.Protocol = streamProtocol
+	cfg.Remote.Protocol = "grpc"
 	opts := append([]grpc.CallOption{grpc.WaitForReady(wait)}, d.opts.callOptions...)
 	t, err := tunnel.DialStream(ctx, d.cc, cfg.Remote.Name, d.opts.metadata, opts...)
 	if err != nil {
 		return nil, err
 	}
-	s, err := tunnel.Dial(ctx, t, cfg)
-	if err != nil {
-		return nil, err // and no Link that is a nil *Session
+	var w *watch
+	if conn, ok := d.cc.(stater); ok {
+		w = newWatch(conn)
 	}
-	return s, nil
+	s, err := tunnel.Dial(ctx, t, cfg)
+	switch {
+	case err == nil && w != nil:
+		return &streamLink{s, w}, nil
+	case err == nil:
+		return s, nil
+	case w != nil:
+		w.stop()
+	}
+	return nil, err // and no Link that is a nil *Session
 }

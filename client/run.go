@@ -172,21 +172,12 @@ func (r *run) connect() (*session, error) {
 		cfg.PreviousSession = r.last.Peer().Session
 		cfg.PreviousLost = isDone(r.last.Done())
 	}
-	var w *watch
-	if r.c.conn != nil {
-		w = newWatch(r.c.conn)
-	}
 	var err error
-	s.Link, err = r.dial(cfg)
-	switch {
-	case w == nil:
-	case err == nil && s.Peer().Protocol == streamProtocol:
-		s.watch = w
-	default:
-		w.stop()
-	}
-	if err != nil {
+	if s.Link, err = r.dial(cfg); err != nil {
 		return nil, err
+	}
+	if l, ok := s.Link.(*streamLink); ok {
+		s.watch = l.watch
 	}
 	s.began = time.Now()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", r.attrs(s)...)

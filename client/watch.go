@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // stater is what a *grpc.ClientConn tells of its connections, and what embeds one.
@@ -18,9 +20,8 @@ type stater interface {
 // leaves READY then, so that nothing new begins on that connection, while the
 // streams on it go on.
 //
-// It is begun before the session's stream, so that it misses nothing. Then it may be
-// wrong if the ClientConn changes its connection at that moment. That costs one move
-// which was not needed, and loses nothing.
+// It begins when the session's stream has a connection: the ClientConn may have been
+// READY with another one until then.
 type watch struct {
 	left   chan struct{} // closed when that has happened
 	cancel context.CancelFunc
@@ -33,12 +34,17 @@ func newWatch(conn stater) *watch {
 	w := &watch{left: make(chan struct{}), cancel: cancel}
 	state := conn.GetState()
 	w.done.Go(func() {
-		for conn.WaitForStateChange(ctx, state) {
+		// CONNECTING is what it was until a moment ago: a stream gets its connection a
+		// little before the state says READY. But from IDLE no stream begins.
+		for state != connectivity.Idle && conn.WaitForStateChange(ctx, state) {
 			if state == connectivity.Ready {
 				close(w.left)
 				return
 			}
 			state = conn.GetState()
+		}
+		if ctx.Err() == nil {
+			close(w.left)
 		}
 	})
 	return w
@@ -48,4 +54,11 @@ func newWatch(conn stater) *watch {
 func (w *watch) stop() {
 	w.cancel()
 	w.done.Wait()
+}
+
+// streamLink is a session on a gRPC stream whose connection is watched. Who gets it
+// stops the watch.
+type streamLink struct {
+	tunnel.Link
+	watch *watch
 }
