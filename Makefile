@@ -1,11 +1,12 @@
 # "make help" lists the targets. test, cover, fuzz, loc, demo and bench need Go,
-# git and make alone; interop-java and bench-java need a JDK and Maven, too; the
-# others build the tools pinned in tools/go.mod, once.
+# git and make alone; interop-java and bench-java need a JDK and Maven, too, and
+# interop-nginx needs nginx; the others build the tools pinned in tools/go.mod, once.
 
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
 TESTFLAGS ?=
 BRPC_JAVA ?= 3.0.2 3.0.5
+NGINX ?= $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" sh -c 'command -v nginx')
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -23,10 +24,10 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test hostile interop-java java-peers cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers interop-nginx cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
 
 all: generate lint test ## Generate, lint and test (default)
 
@@ -49,6 +50,10 @@ java-peers:
 
 hostile: ## Set 1,000 attackers on a server with 100 honest clients
 	PUSHTUNNEL_HOSTILE=1 go test -count=1 -timeout 15m -v -run '^TestHostileClients$$' $(TESTFLAGS) ./internal/production
+
+interop-nginx: ## Test behind a real nginx (NGINX=/usr/sbin/nginx)
+	@test -n "$(NGINX)" || { echo "make: no nginx: install one with HTTP/2, for instance nginx-light of Debian, or say NGINX=path" >&2; exit 1; }
+	PUSHTUNNEL_NGINX=$(NGINX) go test $(race) -count=1 -parallel 16 -timeout 3m $(TESTFLAGS) ./internal/nginx
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \

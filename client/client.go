@@ -39,6 +39,11 @@ type Client struct {
 
 // New returns a Client of this name that connects through cc. The name is
 // checked by Serve: 1 to 255 bytes of UTF-8 without control characters.
+//
+// If cc is a *grpc.ClientConn, or embeds one, the client notices when its connection
+// is about to end: a server's MaxConnectionAge, a proxy that is reloaded, an address
+// that is gone. It opens its next session on another connection first, and then
+// leaves this one, so that no call is lost.
 func New(cc grpc.ClientConnInterface, name string, opts ...Option) *Client {
 	d := &streamDialer{cc: cc}
 	c := NewDialer(d, name, opts...)

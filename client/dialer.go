@@ -27,9 +27,18 @@ func (d *streamDialer) dial(ctx context.Context, cfg tunnel.Config, wait bool) (
 	if err != nil {
 		return nil, err
 	}
-	s, err := tunnel.Dial(ctx, t, cfg)
-	if err != nil {
-		return nil, err // and no Link that is a nil *Session
+	var w *watch
+	if conn, ok := d.cc.(stater); ok {
+		w = newWatch(conn)
 	}
-	return s, nil
+	s, err := tunnel.Dial(ctx, t, cfg)
+	switch {
+	case err == nil && w != nil:
+		return &streamLink{s, w}, nil
+	case err == nil:
+		return s, nil
+	case w != nil:
+		w.stop()
+	}
+	return nil, err // and no Link that is a nil *Session
 }

@@ -7,7 +7,8 @@
 //
 // cc is your grpc.ClientConn. Serve connects, and connects again whenever the
 // tunnel is lost, with jittered backoff, until ctx ends, Shutdown is called or
-// the server says that it is of no use.
+// the server says that it is of no use. It also moves to another connection, without
+// loss, when cc is told that the one it has is about to end.
 //
 // Give the gRPC connection static HTTP/2 windows for the best speed:
 //

@@ -31,9 +31,22 @@ func Permanent(err error) bool {
 type retry struct {
 	config   backoff.Config
 	failures int
+	moves    int
 }
 
-func (r *retry) reset() { r.failures = 0 }
+// quickMoves is how many connections may end one soon after the other before the
+// client takes longer to move.
+const quickMoves = 5
+
+func (r *retry) reset() { r.failures, r.moves = 0, 0 }
+
+// move returns how long to wait before the client leaves a connection that is about to
+// end: a random time up to the base delay, since nobody says how long there is, and
+// many clients may have to move at the same time.
+func (r *retry) move() time.Duration {
+	r.moves++
+	return random(ceiling(r.config, max(r.moves-quickMoves, 0)))
+}
 
 // next returns how long to wait after a session that ended with err: what the
 // server asked for if it did, and otherwise a random time up to the backoff, so

@@ -43,6 +43,26 @@ func TestCeilingGrowsToTheMost(t *testing.T) {
 	}
 }
 
+// A few connections that end soon are left soon. If there are more it takes longer
+// and longer, until a session has lasted.
+func TestMoveIsQuickAtFirst(t *testing.T) {
+	r := retry{config: backoff.Config{BaseDelay: time.Second, Multiplier: 2, MaxDelay: 10 * time.Second}}
+	for round := range 2 {
+		for n, want := range []time.Duration{1, 1, 1, 1, 1, 2, 4, 8, 10, 10} {
+			most := time.Duration(0)
+			for range 200 {
+				again := r
+				most = max(most, again.move())
+			}
+			r.move()
+			if want *= time.Second; most >= want || most < want*9/10 {
+				t.Errorf("round %d, move %d: got up to %v, want almost %v", round, n, most, want)
+			}
+		}
+		r.reset()
+	}
+}
+
 func withRetryInfo(d time.Duration) error {
 	st, err := status.New(codes.Unavailable, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(d)})
 	if err != nil {

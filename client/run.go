@@ -14,8 +14,8 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
-// errMoving is why the next session is opened when the server has asked for it.
-// Nobody outside sees it.
+// errMoving is why the next session is opened when the server has asked for it, or the
+// connection is about to end. Nobody outside sees it.
 var errMoving = errors.New("moving")
 
 // run is one Serve. Its goroutine opens the sessions, one after the other, and
@@ -34,8 +34,35 @@ type run struct {
 type session struct {
 	tunnel.Link
 	moves  chan tunnel.GoAway // the server asks the client to move
+	watch  *watch             // of its connection; nil if there is none
+	move   *time.Timer        // when to move; nil if there is no need
 	moving bool               // the client does
+	aged   bool               // only the connection is about to end: the server takes calls to it
 	began  time.Time
+}
+
+// due is when to move.
+func (s *session) due() <-chan time.Time {
+	if s.move == nil {
+		return nil
+	}
+	return s.move.C
+}
+
+// unwatch ends the watch of the connection.
+func (s *session) unwatch() {
+	if s.watch != nil {
+		s.watch.stop()
+		s.watch = nil
+	}
+}
+
+// aging is when the connection is known to be about to end.
+func (s *session) aging() <-chan struct{} {
+	if s.watch == nil {
+		return nil
+	}
+	return s.watch.left
 }
 
 func newRun(ctx context.Context, c *Client) *run {
@@ -60,9 +87,13 @@ func (r *run) end() {
 func (r *run) serve() error {
 	for {
 		s, err := r.connect()
-		if r.last != nil && r.last.moving {
-			// The next session is there, or can't be had: make before break.
-			r.part(r.last)
+		if old := r.last; old != nil && old.moving {
+			if err != nil && r.keeps(old, err) {
+				s, err = old, nil
+			} else {
+				// The next session is there, or can't be had: make before break.
+				r.part(old)
+			}
 		}
 		if err == nil {
 			err = r.use(s)
@@ -86,8 +117,19 @@ func (r *run) serve() error {
 	}
 }
 
-// pause waits before the next session is opened.
-func (r *run) pause(err error) {
+// keeps reports whether the client stays with the session that it wanted to leave,
+// because there is no other, and tries again later.
+func (r *run) keeps(old *session, err error) bool {
+	if !old.aged || isDone(old.Done()) || Permanent(err) || r.ctx.Err() != nil || r.c.leaving.Err() != nil {
+		return false
+	}
+	old.moving = false
+	old.move = time.NewTimer(r.delay(err))
+	return true
+}
+
+// delay returns how long to wait before the next session is opened, and tells.
+func (r *run) delay(err error) time.Duration {
 	after := r.retry.next(err)
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelWarn, "client waits to connect again",
 		append(append(logattr.Client(r.peer()), logattr.Reason(err)...), slog.Duration("after", after))...)
@@ -96,7 +138,12 @@ func (r *run) pause(err error) {
 			h.Retry(err, after)
 		}
 	}
-	t := time.NewTimer(after)
+	return after
+}
+
+// pause waits before the next session is opened.
+func (r *run) pause(err error) {
+	t := time.NewTimer(r.delay(err))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -130,6 +177,9 @@ func (r *run) connect() (*session, error) {
 	if s.Link, err = r.dial(cfg); err != nil {
 		return nil, err
 	}
+	if l, ok := s.Link.(*streamLink); ok {
+		s.watch = l.watch
+	}
 	s.began = time.Now()
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", logattr.Client(s.Peer())...)
 	for _, h := range r.c.opts.hooks {
@@ -161,21 +211,32 @@ func (r *run) dial(cfg tunnel.Config) (tunnel.Link, error) {
 
 // use waits until the session ends, or another shall take its place: errMoving.
 func (r *run) use(s *session) error {
-	var move <-chan time.Time
+	defer s.unwatch()
+	aging := s.aging()
 	for {
 		select {
 		case <-s.Done():
 			return r.ended(s)
 		case g := <-s.moves:
+			s.aged = false
 			after := spread(g.ReconnectAfter)
 			if after == 0 {
 				r.steady(s)
 				after = r.retry.next(nil)
 			}
-			t := time.NewTimer(after)
-			defer t.Stop()
-			move = t.C
-		case <-move:
+			s.move = time.NewTimer(after)
+		case <-aging:
+			aging = nil
+			if s.move != nil {
+				continue
+			}
+			r.steady(s)
+			s.aged = true
+			after := r.retry.move()
+			s.move = time.NewTimer(after)
+			r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "the connection is about to end, the client moves",
+				append(logattr.Client(s.Peer()), slog.Duration("after", after))...)
+		case <-s.due():
 			s.moving = true
 			return errMoving
 		case <-r.ctx.Done():
@@ -188,9 +249,10 @@ func (r *run) use(s *session) error {
 	}
 }
 
-// steady lets the backoff start over if the session has lasted.
+// steady lets the backoff start over if the session has lasted: until its connection
+// was about to end, if it was.
 func (r *run) steady(s *session) {
-	if time.Since(s.began) >= stable {
+	if !s.aged && time.Since(s.began) >= stable {
 		r.retry.reset()
 	}
 }
