@@ -3,13 +3,13 @@ package server
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/finish"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -70,7 +70,7 @@ var unaryDesc = &grpc.StreamDesc{}
 // try makes a call on a session, and once more on another if nothing was sent. The
 // session tells the stats handlers; try does for a call that finds none.
 func (c *Conn) try(ctx context.Context, method string, desc *grpc.StreamDesc, opts []grpc.CallOption, call func(*Session, []grpc.CallOption) error) error {
-	wait, finish, opts := readOptions(opts)
+	wait, held, opts := readOptions(opts)
 	var began time.Time
 	if tells := len(c.server.opts.tunnel.StatsHandlers) > 0 && ctx.Err() == nil; tells {
 		began = time.Now()
@@ -81,14 +81,14 @@ func (c *Conn) try(ctx context.Context, method string, desc *grpc.StreamDesc, op
 		c.server.opts.tunnel.TellUnsent(ctx, method, desc, wait, began, err)
 	case err == nil:
 		if err = call(s, opts); retriable(err) && ctx.Err() == nil {
-			finish.discard()
+			held.Discard()
 			other, pickErr := c.pick(ctx, method, wait && status.Code(err) == codes.Unavailable, s)
 			if pickErr == nil {
 				err = call(other, opts)
 			}
 		}
 	}
-	finish.settle(err)
+	held.Settle(err)
 	return err
 }
 
@@ -169,81 +169,12 @@ func notSent(code codes.Code, text string, cause error) error {
 
 // readOptions reads what concerns the choice of a session. Options that want to
 // know when the call finishes are held back until it is clear that it does.
-func readOptions(opts []grpc.CallOption) (wait bool, f *finisher, rest []grpc.CallOption) {
-	rest = opts
-	for i, o := range opts {
-		switch o := o.(type) {
-		case grpc.FailFastCallOption:
+func readOptions(opts []grpc.CallOption) (wait bool, held *finish.Held, rest []grpc.CallOption) {
+	for _, o := range opts {
+		if o, ok := o.(grpc.FailFastCallOption); ok {
 			wait = !o.FailFast
-		case grpc.OnFinishCallOption:
-			if f == nil {
-				f = &finisher{}
-				rest = append([]grpc.CallOption(nil), opts...)
-			}
-			f.funcs = append(f.funcs, o.OnFinish)
-			rest[i] = grpc.EmptyCallOption{}
 		}
 	}
-	if f != nil {
-		rest = append(rest, grpc.OnFinish(f.finish))
-	}
-	return wait, f, rest
-}
-
-// finisher runs the OnFinish functions of a call once, though it may have had
-// two attempts. A nil finisher has no functions.
-type finisher struct {
-	funcs []func(error)
-
-	// mu guards what follows.
-	mu       sync.Mutex
-	settled  bool // the attempt under way is the last
-	finished bool // it has finished
-	err      error
-}
-
-// finish notes that the attempt has finished.
-func (f *finisher) finish(err error) {
-	f.mu.Lock()
-	f.finished, f.err = true, err
-	settled := f.settled
-	f.mu.Unlock()
-	if settled {
-		f.run(err)
-	}
-}
-
-// discard forgets the attempt.
-func (f *finisher) discard() {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.finished = false
-}
-
-// settle says that there is no further attempt. err is what the user is told
-// now.
-func (f *finisher) settle(err error) {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	f.settled = true
-	finished := f.finished || err != nil
-	f.finished = true
-	if err == nil {
-		err = f.err
-	}
-	f.mu.Unlock()
-	if finished {
-		f.run(err)
-	}
-}
-
-func (f *finisher) run(err error) {
-	for _, fn := range f.funcs {
-		fn(err)
-	}
+	held, rest = finish.Hold(opts)
+	return wait, held, rest
 }
