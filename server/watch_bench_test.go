@@ -1,0 +1,78 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	pb "github.com/pushtunnel/pushtunnel/proto"
+	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunneltest"
+)
+
+// watchers watches so many times until the function that it returns is called.
+func watchers(s *server.Server, n int) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var began, ended sync.WaitGroup
+	for range n {
+		began.Add(1)
+		ended.Go(func() {
+			for c := range s.Watch(ctx) {
+				if c.Kind == server.Snapshot && c.Revision == 0 {
+					began.Done()
+				}
+			}
+		})
+	}
+	began.Wait()
+	return func() {
+		cancel()
+		ended.Wait()
+	}
+}
+
+// BenchmarkEnter is the registry's part of a session that comes and goes, with so
+// many that watch, on the goroutine of the session.
+func BenchmarkEnter(b *testing.B) {
+	for _, n := range []int{0, 1, 100} {
+		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
+			s := server.New()
+			defer watchers(s, n)()
+			b.ReportAllocs()
+			for b.Loop() {
+				s.EnterAndLeave()
+			}
+		})
+	}
+}
+
+// BenchmarkConnect is a session over gRPC in memory, from the client's stream to the
+// server's hello and back to its end, with so many that watch.
+func BenchmarkConnect(b *testing.B) {
+	for _, n := range []int{0, 1, 100} {
+		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
+			push := tunneltest.NewServer(b, server.WithConnectRate(0, 0))
+			cc := pb.NewPushTunnelClient(push.Dial(b))
+			defer watchers(push.Server, n)()
+			hello := &pb.Batch{Frames: []*pb.Frame{{Hello: &pb.Hello{Version: 1, CallWindow: 64 << 10, MaxCalls: 100, MaxMetadata: 64 << 10}}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(b.Context(), "clientname", "c1"))
+				stream, err := cc.Connect(ctx)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := stream.Send(hello); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := stream.Recv(); err != nil {
+					b.Fatal(err)
+				}
+				cancel()
+			}
+		})
+	}
+}
