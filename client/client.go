@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -60,6 +61,8 @@ func NewDialer(d tunnel.Dialer, name string, opts ...Option) *Client {
 		o.apply(&c.opts)
 	}
 	c.opts.chain()
+	c.opts.claim.Name = name
+	c.opts.metadata = metadata.Join(c.opts.metadata, c.opts.claim.Metadata())
 	c.opts.tunnel.Services = &c.services
 	return c
 }
@@ -109,7 +112,7 @@ func (c *Client) Name() string { return c.name }
 //
 // All other ends of a session are followed by another session.
 func (c *Client) Serve(ctx context.Context) error {
-	if err := tunnel.CheckName(c.name); err != nil {
+	if err := c.opts.claim.Check(); err != nil {
 		return err
 	}
 	c.mu.Lock()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"log/slog"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,7 @@ type options struct {
 	hooks          []Hooks
 	logger         *slog.Logger
 	metadata       metadata.MD
+	claim          tunnel.Claim
 	callOptions    []grpc.CallOption
 	direct         *directDialer // nil: gRPC streams only
 	connectTimeout time.Duration
@@ -81,6 +83,25 @@ func WithConnectTimeout(d time.Duration) Option {
 // server's interceptors.
 func WithMetadata(md metadata.MD) Option {
 	return optionFunc(func(o *options) { o.metadata = metadata.Join(o.metadata, md) })
+}
+
+// WithNamespace sets the namespace that the client asks for. It gets the one that
+// the server's identity function decides on. The default is the default one, which
+// is empty. Native servers have none.
+func WithNamespace(namespace string) Option {
+	return optionFunc(func(o *options) { o.claim.Namespace = namespace })
+}
+
+// WithLabels adds labels that the client says it has. The server decides which of
+// them count. Serve checks them: see tunnel.CheckLabels. The default is none; native
+// servers know none.
+func WithLabels(labels map[string]string) Option {
+	return optionFunc(func(o *options) {
+		all := make(map[string]string, len(o.claim.Labels)+len(labels))
+		maps.Copy(all, o.claim.Labels)
+		maps.Copy(all, labels)
+		o.claim.Labels = all
+	})
 }
 
 // WithCallOptions adds options to the call that opens the stream, for instance

@@ -111,7 +111,7 @@ func (r *run) connect() (*session, error) {
 	}
 	s := &session{moves: make(chan tunnel.GoAway, 1)}
 	cfg := r.c.opts.tunnel
-	cfg.Remote = tunnel.Peer{Name: r.c.name}
+	cfg.Remote = tunnel.Peer{Name: r.c.name, Namespace: r.c.opts.claim.Namespace, Labels: r.c.opts.claim.Labels}
 	if cfg.Workers == nil {
 		cfg.Workers = r.workers
 	}

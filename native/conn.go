@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -41,10 +42,12 @@ type conn struct {
 	in     frames
 	out    *netio.Writer
 	calls  calls
-	logID  int64        // sent with every frame; 0 for none
-	served atomic.Int32 // calls of the peer that run
-	held   atomic.Int64 // bytes of their bodies
-	heard  atomic.Int64 // when the last frame came, in ms of Unix time; the server's
+	logID  int64         // sent with every frame; 0 for none
+	served atomic.Int32  // calls of the peer that run
+	sent   atomic.Uint64 // bytes of frames
+	rate   *rate.Limiter // of calls of the peer; nil: any
+	held   atomic.Int64  // bytes of their bodies
+	heard  atomic.Int64  // when the last frame came, in ms of Unix time; the server's
 
 	// ctx is that of handlers; it ends with the connection.
 	ctx    context.Context //nolint:containedctx // the connection's life
@@ -71,6 +74,9 @@ func newConn(ctx context.Context, nc net.Conn, r role, opts *options, cfg *tunne
 	c.cfg.Store(cfg)
 	c.in = frames{conn: nc, r: netio.NewReader(nc), head: opts.head, max: opts.maxBody, patience: opts.frameTimeout}
 	c.out = netio.NewWriter(nc, func(err error) { c.close(c.lost(err)) })
+	if r.asks == TypePush && opts.callRate > 0 {
+		c.rate = rate.NewLimiter(rate.Limit(opts.callRate), max(opts.callBurst, 1))
+	}
 	base := context.Background()
 	if p, ok := peer.FromContext(ctx); ok {
 		base = peer.NewContext(base, p)
@@ -194,7 +200,7 @@ const maxSent = 512 << 20
 // fits reports whether a frame may be sent.
 func (c *conn) fits(b []byte) error {
 	if n := len(b) - c.opts.head.Size(); n > maxSent {
-		return status.Errorf(codes.ResourceExhausted, "pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent)
+		return tunnel.LimitMessage.Status("pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent).Err()
 	}
 	return nil
 }
@@ -213,6 +219,7 @@ func (c *conn) send(t FrameType, id int64, b *[]byte) error {
 		c.close(c.lost(err))
 		return c.calls.why()
 	}
+	c.sent.Add(uint64(len(*b)))
 	return nil
 }
 

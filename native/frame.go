@@ -3,25 +3,33 @@ package native
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
 	"github.com/pushtunnel/pushtunnel/internal/netio"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // piece is how many bytes of a body are read at a time. Room is made for as much
 // again as has come, so that a peer can't make this end allocate what it does not
-// send.
-const piece = 128 << 10
+// send; firstPiece is how much it gets for sending nothing.
+const (
+	piece      = 128 << 10
+	firstPiece = 16 << 10
+)
 
 // frames reads the frames of a connection, on one goroutine.
 type frames struct {
 	conn     net.Conn
 	r        *netio.Reader
 	head     HeadCodec
-	max      int           // of a body, in bytes
-	patience time.Duration // for the rest of a frame that has begun, each piece of it; 0: for ever
-	timed    bool          // the connection has a read deadline
+	max      int            // of a body, in bytes
+	patience time.Duration  // for the rest of a frame that has begun, each piece of it; 0: for ever
+	timed    bool           // the connection has a read deadline
+	memory   *tunnel.Budget // what bodies that are not complete are counted in
+	known    bool           // whose connection it is; others leave half of the memory to those
+	received atomic.Uint64  // bytes of frames
 }
 
 // await waits until something has come, for as long as idle; 0: for ever. io.EOF
@@ -56,9 +64,10 @@ func (f *frames) next() (Head, *[]byte, error) {
 	case h.Body < 0:
 		return Head{}, nil, fmt.Errorf("a body of %d bytes", h.Body)
 	case h.Body > f.max:
-		return Head{}, nil, fmt.Errorf("a body of %d bytes, above the limit of %d", h.Body, f.max)
+		return Head{}, nil, tunnel.LimitMessage.Status("pushtunnel: a body of %d bytes, above the limit of %d", h.Body, f.max).Err()
 	}
 	f.r.Discard(size)
+	f.received.Add(uint64(size + h.Body)) //nolint:gosec // not negative
 	body, err := f.body(h.Body)
 	return h, body, err
 }
@@ -71,7 +80,9 @@ func (f *frames) body(size int) (*[]byte, error) {
 		f.r.Discard(size)
 		return body, nil
 	}
-	body := bufpool.Pool.Get(min(size, piece))
+	body := bufpool.Pool.Get(min(size, firstPiece))
+	held := int64(0)
+	defer func() { f.memory.Give(held) }()
 	for have := 0; ; {
 		if err := f.within(f.patience); err != nil {
 			return nil, err
@@ -85,12 +96,26 @@ func (f *frames) body(size int) (*[]byte, error) {
 			return body, nil
 		}
 		if have == len(*body) {
-			more := bufpool.Pool.Get(min(size, 2*have))
+			next := min(size, 2*have)
+			if !f.take(int64(next) - held) {
+				bufpool.Pool.Put(body)
+				return nil, tunnel.LimitMemory.Status("pushtunnel: no room for a body of %d bytes: the limit %q is reached", size, string(tunnel.LimitMemory)).Err()
+			}
+			held = int64(next)
+			more := bufpool.Pool.Get(next)
 			copy(*more, *body)
 			bufpool.Pool.Put(body)
 			body = more
 		}
 	}
+}
+
+// take takes memory for a body.
+func (f *frames) take(n int64) bool {
+	if f.known {
+		return f.memory.Take(n)
+	}
+	return f.memory.TakeSpare(n)
 }
 
 // within sets how long the next read may take; 0: for ever.

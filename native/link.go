@@ -35,6 +35,7 @@ type link struct {
 	leaving  bool
 	ended    bool
 	err      error
+	carried  tunnel.Traffic // by connections that have gone
 	proofs   map[string]*proof
 }
 
@@ -190,6 +191,7 @@ func (l *link) drop(c *conn) bool {
 	for i, other := range l.conns {
 		if other == c {
 			l.conns = append(l.conns[:i:i], l.conns[i+1:]...)
+			l.carried = plus(l.carried, c)
 			l.changed()
 			break
 		}
@@ -206,6 +208,9 @@ func (l *link) end(err error, cause error) {
 	}
 	l.ended, l.err = true, err
 	conns, onEnd := l.conns, l.onEnd
+	for _, c := range conns {
+		l.carried = plus(l.carried, c)
+	}
 	l.conns = nil
 	l.mu.Unlock()
 	close(l.done)
@@ -236,6 +241,25 @@ func (l *link) InFlight() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.inFlight
+}
+
+// Traffic returns what the session has carried so far.
+func (l *link) Traffic() tunnel.Traffic {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.carried
+	for _, c := range l.conns {
+		all = plus(all, c)
+		all.Queued += int64(c.out.Waiting())
+	}
+	return all
+}
+
+// plus adds the bytes that a connection has carried.
+func plus(t tunnel.Traffic, c *conn) tunnel.Traffic {
+	t.Received += c.in.received.Load()
+	t.Sent += c.sent.Load()
+	return t
 }
 
 // RoundTrip returns zero: the protocol has no heartbeats.

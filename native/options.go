@@ -41,6 +41,8 @@ type options struct {
 	maxConns      int
 	idle          time.Duration
 	tellRegister  bool
+	callRate      float64
+	callBurst     int
 
 	// The client's.
 	conns        int
@@ -65,6 +67,8 @@ func newOptions(opts []Option) *options {
 		maxUnanswered: 2,
 		maxConns:      64,
 		idle:          10 * time.Minute,
+		callRate:      10_000,
+		callBurst:     10_000,
 
 		conns: 1,
 		dial: func(ctx context.Context, addr string) (net.Conn, error) {
@@ -192,6 +196,13 @@ func WithMaxUnanswered(n int) Option { return optionFunc(func(o *options) { o.ma
 // closes the one that has been silent for the longest. The default is 64; a Java
 // client has 8 unless it is set up otherwise. Server only.
 func WithMaxConnsPerClient(n int) Option { return optionFunc(func(o *options) { o.maxConns = n }) }
+
+// WithCallRate sets how many calls a connection may make in a second, and how many
+// at once. One more fails as the ErrorPolicy says. The defaults are 10,000 and
+// 10,000; a rate of 0 is no limit. Server only.
+func WithCallRate(perSecond float64, burst int) Option {
+	return optionFunc(func(o *options) { o.callRate, o.callBurst = perSecond, burst })
+}
 
 // WithIdleTimeout sets how long a connection without a client's name may be
 // silent. Connections that are registered are never closed for silence: a Java

@@ -30,6 +30,11 @@ func (l *link) enter(ctx context.Context, key string, oneWay bool) (*proof, erro
 			defer l.mu.Unlock()
 			return nil, l.gone()
 		}
+		if most := l.cfg.MaxOutgoingCalls; l.inFlight >= most {
+			l.mu.Unlock()
+			return nil, tunnel.NewError(status.Newf(codes.ResourceExhausted, "pushtunnel: client %q: the limit %q is reached: %d calls at a time",
+				l.cfg.Remote.Name, string(tunnel.LimitOutgoingCalls), most), tunnel.OutcomeNotSent, tunnel.LimitOutgoingCalls)
+		}
 		if !l.careful || oneWay || l.opts.maxUnanswered <= 0 {
 			l.inFlight++
 			l.mu.Unlock()

@@ -79,7 +79,9 @@ func (p *protocol) begin(ctx context.Context, nc net.Conn, a tunnel.Acceptor) (c
 	stack.Apart(func() {
 		c = newConn(ctx, nc, serverRole, p.opts, nil)
 		c.take = func(h Head, body *[]byte) error { return p.take(c, a, h, body) }
-		c.idle = a.Config().WithDefaults().HandshakeTimeout // until the first frame
+		cfg := a.Config()
+		c.in.memory = cfg.Memory
+		c.idle = cfg.WithDefaults().HandshakeTimeout // until the first frame
 		stop = context.AfterFunc(ctx, func() { c.close(c.lost(context.Cause(ctx))) })
 	})
 	return c, stop
@@ -152,7 +154,8 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 // name.
 func (p *protocol) setIdle(c *conn) {
 	c.idle = p.opts.idle
-	if c.client != nil {
+	c.in.known = c.client != nil
+	if c.in.known {
 		c.idle = 0
 	}
 }

@@ -54,10 +54,16 @@ func (c *conn) enter(cfg *tunnel.Config, size int) error {
 	switch {
 	case calls > most:
 		c.exit(size)
-		return status.Errorf(codes.ResourceExhausted, "pushtunnel: the limit of %d calls at a time is reached", most)
+		return tunnel.LimitCalls.Status("pushtunnel: the limit %q is reached: %d calls at a time", string(tunnel.LimitCalls), most).Err()
 	case held > cfg.MaxBuffered && calls > 1:
 		c.exit(size)
-		return status.Errorf(codes.ResourceExhausted, "pushtunnel: the calls on this connection hold more than %d bytes", cfg.MaxBuffered)
+		return tunnel.LimitBuffered.Status("pushtunnel: the limit %q is reached: the calls of a connection hold %d bytes", string(tunnel.LimitBuffered), cfg.MaxBuffered).Err()
+	case c.rate != nil && !c.rate.Allow():
+		c.exit(size)
+		return tunnel.LimitCallRate.Status("pushtunnel: the limit %q is reached: %v calls in a second", string(tunnel.LimitCallRate), c.rate.Limit()).Err()
+	case !cfg.Memory.Take(int64(size)):
+		c.exit(size)
+		return tunnel.LimitMemory.Status("pushtunnel: the limit %q is reached", string(tunnel.LimitMemory)).Err()
 	}
 	return nil
 }
@@ -71,6 +77,7 @@ func (c *conn) exit(size int) {
 func (s *served) run() {
 	defer func() {
 		s.c.exit(s.size)
+		s.cfg.Memory.Give(int64(s.size))
 		if s.link != nil {
 			s.link.count(-1)
 		}

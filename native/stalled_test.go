@@ -83,7 +83,7 @@ func TestCallsOfAPeerAreBounded(t *testing.T) {
 		await(t, entered, "call")
 	}
 	// The fourth is not answered: the protocol has no errors.
-	if reason := await(t, refused.came, "refusal"); !strings.Contains(reason, "hold more than") {
+	if reason := await(t, refused.came, "refusal"); !strings.Contains(reason, `the limit "buffered"`) {
 		t.Errorf("it was refused because %s", reason)
 	}
 	if len(entered) > 0 {

@@ -121,7 +121,7 @@ func (s *Server) Close() error {
 	s.stop()
 	s.mu.Unlock()
 	for _, session := range s.reg.all() {
-		session.link.Close(unavailable(s.opts.reconnectAfter, closedReason))
+		session.link.Close(because(ErrServerClosed, unavailable(s.opts.reconnectAfter, closedReason)))
 	}
 	s.handlers.Wait()
 	s.workers.Close()

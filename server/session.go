@@ -62,6 +62,15 @@ func (s *Session) InFlight() int { return s.link.InFlight() }
 // the first.
 func (s *Session) RoundTrip() time.Duration { return s.link.RoundTrip() }
 
+// Traffic returns what the session has carried so far: nothing if its protocol does
+// not count.
+func (s *Session) Traffic() tunnel.Traffic {
+	if l, ok := s.link.(interface{ Traffic() tunnel.Traffic }); ok {
+		return l.Traffic()
+	}
+	return tunnel.Traffic{}
+}
+
 // Done returns a channel that is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.link.Done() }
 
@@ -71,7 +80,7 @@ func (s *Session) Err() error { return s.link.Err() }
 // Close ends the session at once. The client gets UNAVAILABLE with the reason,
 // and may come back.
 func (s *Session) Close(reason string) {
-	s.link.Close(status.Error(codes.Unavailable, "pushtunnel: "+reason))
+	s.link.Close(because(errClosed, status.Error(codes.Unavailable, "pushtunnel: "+reason)))
 }
 
 // Drain asks the client to open another session and then to end this one, with

@@ -29,6 +29,18 @@ func (b *Budget) Take(n int64) bool {
 	return true
 }
 
+// TakeSpare is Take for those who shall leave half of the Budget to others.
+func (b *Budget) TakeSpare(n int64) bool {
+	if b == nil {
+		return true
+	}
+	if b.left.Add(-n) < b.size/2 {
+		b.left.Add(n)
+		return false
+	}
+	return true
+}
+
 // Give gives n bytes back that were taken.
 func (b *Budget) Give(n int64) {
 	if b != nil {

@@ -80,7 +80,7 @@ func (h *heartbeat) tick() {
 	silent := now - time.Duration(h.last.Load())
 	ping, dead, next := listen(silent, h.interval)
 	if dead {
-		h.s.end(status.Errorf(codes.Unavailable, "nothing was heard of the peer for %v", silent.Round(time.Millisecond)))
+		h.s.end(NewError(status.Newf(codes.Unavailable, "nothing was heard of the peer for %v", silent.Round(time.Millisecond)), OutcomeAnswered, ErrSilent))
 		return
 	}
 	if t := h.timer.Load(); t != nil {

@@ -173,6 +173,13 @@ func (o *outbox) part() {
 	o.flush(false)
 }
 
+// sent returns how many bytes of batches have gone.
+func (o *outbox) sent() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.transit.sent
+}
+
 // inFlight returns how many calls are in.
 func (o *outbox) inFlight() int { return int(o.open.Load()) }
 

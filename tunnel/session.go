@@ -153,6 +153,20 @@ func (s *Session) Err() error {
 // is after the stream's handler has returned.
 func (s *Session) Wait() { s.reader.Wait() }
 
+// Traffic is what a session has carried.
+type Traffic struct {
+	// Received and Sent are bytes, with what the protocol adds to messages.
+	Received, Sent uint64
+	// Queued is how many bytes of messages of this end's calls wait to be sent, with
+	// 512 for each message where the protocol is this package's.
+	Queued int64
+}
+
+// Traffic returns what the session has carried so far.
+func (s *Session) Traffic() Traffic {
+	return Traffic{Received: s.out.received.Load(), Sent: s.out.sent(), Queued: s.out.queued.Load()}
+}
+
 // InFlight returns how many calls are under way.
 func (s *Session) InFlight() int { return s.out.inFlight() }
 
@@ -245,8 +259,16 @@ func reason(err error) string {
 // protocolError is how a session ends whose peer breaks the protocol. It is not
 // among the codes that stop a client for good: one broken session should not.
 func protocolError(err error) error {
-	return status.Errorf(codes.Internal, "pushtunnel: protocol error: %v", err)
+	return NewError(status.Newf(codes.Internal, "pushtunnel: protocol error: %v", err), OutcomeAnswered, ErrProtocol)
 }
+
+// The causes of ends of sessions that errors.Is finds in Session.Err.
+var (
+	// ErrSilent means that nothing was heard of the peer for two heartbeats.
+	ErrSilent = errors.New("pushtunnel: the peer is silent")
+	// ErrProtocol means that the peer has broken the protocol.
+	ErrProtocol = errors.New("pushtunnel: protocol error")
+)
 
 var (
 	errNotListening = errors.New("the peer makes this end talk and does not listen")
