@@ -38,9 +38,15 @@ type world struct {
 
 func newWorld(t *testing.T, authorize admin.AuthorizeFunc, opts []admin.Option, serverOpts ...server.Option) *world {
 	t.Helper()
+	return newWorldWith(t, func(w *world) { admin.Register(w.grpc, w.push, authorize, opts...) }, serverOpts...)
+}
+
+// newWorldWith is newWorld with what register registers.
+func newWorldWith(t *testing.T, register func(*world), serverOpts ...server.Option) *world {
+	t.Helper()
 	serverOpts = append([]server.Option{server.WithConnectRate(0, 0), server.WithMaxSessions(0)}, serverOpts...)
 	w := &world{t: t, push: server.New(serverOpts...), grpc: grpc.NewServer()}
-	admin.Register(w.grpc, w.push, authorize, opts...)
+	register(w)
 	calls, raw := bufconn.Listen(1<<16), bufconn.Listen(1)
 	acceptors := make(chan tunnel.Acceptor, 1)
 	var served sync.WaitGroup
@@ -176,6 +182,7 @@ type watch struct {
 	snapshots int
 	parts     int
 	changes   int
+	err       error
 }
 
 func (w *world) watch(ctx context.Context, f *pb.Filter) *watch {
@@ -230,6 +237,11 @@ func (w *watch) read() error {
 	}
 	w.sessions = slices.Delete(w.sessions, i, i+1)
 	return nil
+}
+
+// sees reports whether a session of this name is in the picture.
+func (w *watch) sees(name string) bool {
+	return w.whole && slices.ContainsFunc(w.sessions, func(s *pb.Session) bool { return s.GetName() == name })
 }
 
 func (w *watch) find(id string) int {
