@@ -52,7 +52,8 @@ func ExampleRegister() {
 	for {
 		page, err := operator.ListSessions(ctx, req)
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		for _, session := range page.GetSessions() {
 			fmt.Println(session.GetName(), session.GetLabels(), session.GetProtocol())
@@ -79,13 +80,15 @@ func Example_watchSessions() {
 
 	stream, err := adminpb.NewAdminClient(s.dial()).WatchSessions(context.Background(), &adminpb.WatchSessionsRequest{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	known := map[string]*adminpb.Session{} // by their ids
 	for range 2 {
 		r, err := stream.Recv()
 		if err != nil {
-			log.Fatal(err) // call again: that begins with a snapshot
+			fmt.Println(err) // call again: that begins with a snapshot
+			return
 		}
 		switch event := r.GetEvent().(type) {
 		case *adminpb.WatchSessionsResponse_Snapshot:

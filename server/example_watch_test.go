@@ -29,12 +29,13 @@ func ExampleServer_Watch() {
 		}
 		fmt.Println(change.Revision, change.Kind, len(connected))
 
-		if change.Kind == server.Snapshot {
+		switch change.Revision {
+		case 1:
 			s.connect("garage", "display 8")
-		} else if change.Kind == server.SessionCame {
+		case 2:
 			change.Session.Close("enough")
-		} else {
-			break // or ctx ends, or the server is closed
+		case 3:
+			return // or ctx ends, or the server is closed
 		}
 	}
 

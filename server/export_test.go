@@ -1,6 +1,10 @@
 package server
 
-import "github.com/pushtunnel/pushtunnel/tunnel"
+import (
+	"strconv"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
+)
 
 // RegistrySize returns how many names, sessions and names that calls wait for
 // the registry holds.
@@ -24,4 +28,14 @@ func (s *Server) EnterAndLeave() {
 		panic(err)
 	}
 	s.reg.remove(session)
+}
+
+// Enter enters sessions without links into the registry.
+func (s *Server) Enter(n int) {
+	for i := range n {
+		name := strconv.Itoa(i)
+		if _, err := s.reg.add(&Session{peer: tunnel.Peer{Name: name, Session: name}}, "", false); err != nil {
+			panic(err)
+		}
+	}
 }

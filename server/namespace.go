@@ -39,7 +39,8 @@ func (n Namespace) Sessions(names ...string) iter.Seq[*Session] {
 // operators: what one namespace may know of another is theirs to say.
 func (s *Server) All() iter.Seq[*Session] {
 	return func(yield func(*Session) bool) {
-		for _, session := range s.reg.everywhere() {
+		all, _ := s.reg.everywhere()
+		for _, session := range all {
 			if !yield(session) {
 				return
 			}

@@ -27,14 +27,14 @@ type registry struct {
 	gone     chan struct{}  // closed, and made anew, when the last session goes
 	revision uint64         // how many sessions have come into the order and left it
 	watchers int
-	log      *changelog // what they are told; nil if nobody watches
+	recent   *changelog // for them; nil if there are none
 
 	closed <-chan struct{} // closed when nobody shall wait any more
 
 	duplicates Duplicates
 	perName    int // how many sessions a name may have; 0: any number
 	perSubject int // likewise
-	backlog    int // how many changes the log has
+	backlog    int // how many recent changes are kept for watchers
 }
 
 // key is the name of a client, as the server knows it.
@@ -276,11 +276,19 @@ func (r *registry) all() []*Session {
 	return sessions
 }
 
-// everywhere returns the sessions that take calls, of all namespaces.
-func (r *registry) everywhere() []*Session {
+// everywhere returns the sessions that take calls, of all namespaces, and the revision
+// at which they did. There may be very many: the lock is held for a plain copy alone,
+// to memory that the system has given already, which takes a tenth of the time.
+func (r *registry) everywhere() (sessions []*Session, revision uint64) {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.order.all()
+	n := len(r.order.slots)
+	r.mu.RUnlock()
+	sessions = make([]*Session, 0, n+n/64) // room for some that come meanwhile
+	clear(sessions[:cap(sessions)])
+	r.mu.RLock()
+	sessions, revision = append(sessions, r.order.slots...), r.revision
+	r.mu.RUnlock()
+	return slices.DeleteFunc(sessions, func(s *Session) bool { return s == nil }), revision
 }
 
 // after copies sessions that take calls and came after a revision to some, the oldest
@@ -295,7 +303,8 @@ func (r *registry) after(revision uint64, some []*Session) int {
 // if there are none.
 func (r *registry) list(namespace string, names []string) []*Session {
 	if len(names) == 0 {
-		return slices.DeleteFunc(r.everywhere(), func(s *Session) bool { return s.peer.Namespace != namespace })
+		all, _ := r.everywhere()
+		return slices.DeleteFunc(all, func(s *Session) bool { return s.peer.Namespace != namespace })
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -77,21 +77,22 @@ const watchBatch = 32
 
 // watch yields changes until it has a reason to stop.
 func (r *registry) watch(ctx context.Context, yield func(Change) bool) {
-	log := r.follow()
+	recent := r.follow()
 	defer r.unfollow()
 	var last uint64 // the revision that was yielded last
 	batch := make([]event, watchBatch)
 	for behind := true; ctx.Err() == nil; {
 		if behind {
-			snapshot := r.snapshot()
-			if last = snapshot.Revision; !yield(snapshot) {
+			var sessions []*Session
+			sessions, last = r.everywhere()
+			if !yield(Change{Kind: Snapshot, Revision: last, Sessions: sessions}) {
 				return
 			}
 			behind = false
 			continue
 		}
 		over := ended(r.closed) // before the look at what there is
-		n, more, ok := log.after(last, batch)
+		n, more, ok := recent.after(last, batch)
 		switch {
 		case !ok:
 			behind = true
@@ -123,14 +124,14 @@ func ended(done <-chan struct{}) bool {
 	}
 }
 
-// follow counts a watcher in, and returns the log of the changes from now on.
+// follow counts a watcher in, and returns the changes from now on.
 func (r *registry) follow() *changelog {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watchers++; r.watchers == 1 {
-		r.log = newChangelog(r.revision, r.backlog)
+		r.recent = newChangelog(r.revision, r.backlog)
 	}
-	return r.log
+	return r.recent
 }
 
 // unfollow counts a watcher out.
@@ -138,32 +139,25 @@ func (r *registry) unfollow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watchers--; r.watchers == 0 {
-		r.log = nil
+		r.recent = nil
 	}
-}
-
-// snapshot returns all sessions that take calls.
-func (r *registry) snapshot() Change {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return Change{Kind: Snapshot, Revision: r.revision, Sessions: r.order.all()}
 }
 
 // note counts a change, and tells it to those who watch. r.mu is held; unlock wakes
 // them.
 func (r *registry) note(kind ChangeKind, s *Session) {
 	r.revision++
-	if r.log != nil {
-		r.log.add(event{kind, s})
+	if r.recent != nil {
+		r.recent.add(event{kind, s})
 	}
 }
 
 // unlock unlocks r.mu after changes, and then wakes those who watch: there may be
 // many of them, and nobody else shall wait for that.
 func (r *registry) unlock() {
-	log := r.log
+	recent := r.recent
 	r.mu.Unlock()
-	if log != nil {
-		log.announce()
+	if recent != nil {
+		recent.announce()
 	}
 }

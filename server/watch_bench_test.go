@@ -76,3 +76,23 @@ func BenchmarkConnect(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSnapshot is the beginning of a watch with so many sessions: what it takes
+// to copy them, for which the registry can be read but not changed.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, n := range []int{1000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
+			s := server.New(server.WithMaxSessionsPerName(0))
+			s.Enter(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				for c := range s.Watch(b.Context()) {
+					if len(c.Sessions) != n {
+						b.Fatalf("got %d sessions, want %d", len(c.Sessions), n)
+					}
+					break
+				}
+			}
+		})
+	}
+}

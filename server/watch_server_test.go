@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -17,14 +18,14 @@ func follow(ctx context.Context, push *tunneltest.Server) <-chan string {
 	go func() {
 		defer close(told)
 		for c := range push.Watch(ctx) {
-			text := fmt.Sprint(c.Revision, " ", c.Kind)
+			words := []string{fmt.Sprint(c.Revision), c.Kind.String()}
 			for _, s := range c.Sessions {
-				text += " " + s.Name()
+				words = append(words, s.Name())
 			}
 			if c.Session != nil {
-				text += " " + c.Session.Name()
+				words = append(words, c.Session.Name())
 			}
-			told <- text
+			told <- strings.Join(words, " ")
 		}
 	}()
 	return told

@@ -77,6 +77,11 @@ func (p *picture) apply(c Change) error {
 	return nil
 }
 
+func everywhere(r *registry) []*Session {
+	all, _ := r.everywhere()
+	return all
+}
+
 func ids(sessions []*Session) []string {
 	got := make([]string, len(sessions))
 	for i, s := range sessions {
@@ -176,10 +181,10 @@ func TestWatchersHaveTheWholePicture(t *testing.T) {
 				watchers = slices.Delete(watchers, i, i+1)
 			},
 			"": func(t *rapid.T) {
-				all := r.everywhere()
+				all := everywhere(r)
 				history[r.revision] = ids(all)
-				if r.watchers != len(watchers) || (r.log != nil) != (len(watchers) > 0) {
-					t.Fatalf("got %d watchers and the log %v, want %d watchers", r.watchers, r.log, len(watchers))
+				if r.watchers != len(watchers) || (r.recent != nil) != (len(watchers) > 0) {
+					t.Fatalf("got %d watchers and the recent changes %v, want %d watchers", r.watchers, r.recent, len(watchers))
 				}
 				after := rapid.Uint64Range(0, r.revision+1).Draw(t, "after")
 				want := slices.DeleteFunc(all, func(s *Session) bool { return s.Revision() <= after })
@@ -193,13 +198,13 @@ func TestWatchersHaveTheWholePicture(t *testing.T) {
 			for behind(w) {
 				read(w)
 			}
-			if got, want := ids(w.sessions), ids(r.everywhere()); !slices.Equal(got, want) {
+			if got, want := ids(w.sessions), ids(everywhere(r)); !slices.Equal(got, want) {
 				t.Fatalf("at the end: got %v, want %v", got, want)
 			}
 			w.stop()
 		}
-		if r.watchers != 0 || r.log != nil {
-			t.Fatalf("got %d watchers and a log %v, want neither", r.watchers, r.log)
+		if r.watchers != 0 || r.recent != nil {
+			t.Fatalf("got %d watchers and recent changes %v, want neither", r.watchers, r.recent)
 		}
 	})
 }
@@ -232,10 +237,10 @@ func TestAWatcherThatFellBehindGetsASnapshot(t *testing.T) {
 					read(SessionCame)
 				}
 			}
-			if got, want := ids(w.sessions), ids(r.everywhere()); !slices.Equal(got, want) || w.revision != r.revision {
+			if got, want := ids(w.sessions), ids(everywhere(r)); !slices.Equal(got, want) || w.revision != r.revision {
 				t.Errorf("got %v at %d, want %v at %d", got, w.revision, want, r.revision)
 			}
-			r.remove(r.everywhere()[0])
+			r.remove(everywhere(r)[0])
 			read(SessionLeft)
 		})
 	}
@@ -288,7 +293,7 @@ func TestWatchersAndSessionsAtTheSameTime(t *testing.T) {
 			sessions.Wait()
 			mustAdd(t, r, newSession(last, last))
 			watchers.Wait()
-			want := r.everywhere()
+			want := everywhere(r)
 			for i, p := range pictures {
 				if p.revision != r.revision || !slices.Equal(p.sessions, want) {
 					t.Errorf("watcher %d: got %d sessions at revision %d, want %d at %d", i, len(p.sessions), p.revision, len(want), r.revision)
