@@ -58,7 +58,7 @@ func TestASessionIsShown(t *testing.T) {
 func TestFilters(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, everybody, nil)
-		for _, text := range strings.Fields("a b@blue a@blue/tier=gold c/tier=free c/tier=gold,old=1 a") {
+		for text := range strings.FieldsSeq("a b@blue a@blue/tier=gold c/tier=free c/tier=gold,old=1 a") {
 			text, labels, _ := strings.Cut(text, "/")
 			name, namespace, _ := strings.Cut(text, "@")
 			p := tunnel.Peer{Name: name, Namespace: namespace, Labels: map[string]string{}, Session: fmt.Sprint(len(w.ids()))}
@@ -76,12 +76,12 @@ func TestFilters(t *testing.T) {
 		}{
 			{"none", nil, "0 1 2 3 4 5"},
 			{"an empty one", &pb.Filter{}, "0 1 2 3 4 5"},
-			{"a namespace", &pb.Filter{Namespace: proto.String("blue")}, "1 2"},
-			{"the default namespace", &pb.Filter{Namespace: proto.String("")}, "0 3 4 5"},
+			{"a namespace", &pb.Filter{Namespace: new("blue")}, "1 2"},
+			{"the default namespace", &pb.Filter{Namespace: new("")}, "0 3 4 5"},
 			{"a name", &pb.Filter{Name: "a"}, "0 2 5"},
-			{"a name of a namespace", &pb.Filter{Name: "a", Namespace: proto.String("")}, "0 5"},
-			{"a name of another namespace", &pb.Filter{Name: "a", Namespace: proto.String("blue")}, "2"},
-			{"a name that is not there", &pb.Filter{Name: "x", Namespace: proto.String("blue")}, ""},
+			{"a name of a namespace", &pb.Filter{Name: "a", Namespace: new("")}, "0 5"},
+			{"a name of another namespace", &pb.Filter{Name: "a", Namespace: new("blue")}, "2"},
+			{"a name that is not there", &pb.Filter{Name: "x", Namespace: new("blue")}, ""},
 			{"labels", &pb.Filter{Labels: "tier in (gold, silver), !old"}, "2"},
 			{"labels and a name", &pb.Filter{Labels: "tier", Name: "c"}, "3 4"},
 			{"a protocol", &pb.Filter{Protocol: "door"}, "0 1 2 3 4 5"},
@@ -252,7 +252,7 @@ func TestPageTokens(t *testing.T) {
 		for why, err := range map[string]error{
 			"another server":        again(other, nil, token),
 			"another name":          again(w, &pb.Filter{Name: "1"}, token),
-			"the default namespace": again(w, &pb.Filter{Namespace: proto.String("")}, token),
+			"the default namespace": again(w, &pb.Filter{Namespace: new("")}, token),
 			"another selector":      again(w, &pb.Filter{Labels: "a"}, token),
 			"another protocol":      again(w, &pb.Filter{Protocol: "door"}, token),
 			"garbage":               again(w, nil, "garbage"),

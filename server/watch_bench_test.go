@@ -13,16 +13,20 @@ import (
 	"github.com/pushtunnel/pushtunnel/tunneltest"
 )
 
-// watchers watches so many times until the function that it returns is called.
-func watchers(s *server.Server, n int) (stop func()) {
+// watchers watches so many times until the function that it returns is called. Each
+// calls left for each session that has left.
+func watchers(s *server.Server, n int, left func()) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var began, ended sync.WaitGroup
 	for range n {
 		began.Add(1)
 		ended.Go(func() {
 			for c := range s.Watch(ctx) {
-				if c.Kind == server.Snapshot && c.Revision == 0 {
+				switch {
+				case c.Revision == 0:
 					began.Done()
+				case c.Kind == server.SessionLeft:
+					left()
 				}
 			}
 		})
@@ -40,10 +44,29 @@ func BenchmarkEnter(b *testing.B) {
 	for _, n := range []int{0, 1, 100} {
 		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
 			s := server.New()
-			defer watchers(s, n)()
+			defer watchers(s, n, func() {})()
 			b.ReportAllocs()
 			for b.Loop() {
 				s.EnterAndLeave()
+			}
+		})
+	}
+}
+
+// BenchmarkTell is the same, until all who watch have been told and wait again: what
+// a session costs that comes alone and goes.
+func BenchmarkTell(b *testing.B) {
+	for _, n := range []int{0, 1, 100} {
+		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
+			s := server.New()
+			told := make(chan struct{}, n)
+			defer watchers(s, n, func() { told <- struct{}{} })()
+			b.ReportAllocs()
+			for b.Loop() {
+				s.EnterAndLeave()
+				for range n {
+					<-told
+				}
 			}
 		})
 	}
@@ -56,7 +79,7 @@ func BenchmarkConnect(b *testing.B) {
 		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
 			push := tunneltest.NewServer(b, server.WithConnectRate(0, 0))
 			cc := pb.NewPushTunnelClient(push.Dial(b))
-			defer watchers(push.Server, n)()
+			defer watchers(push.Server, n, func() {})()
 			hello := &pb.Batch{Frames: []*pb.Frame{{Hello: &pb.Hello{Version: 1, CallWindow: 64 << 10, MaxCalls: 100, MaxMetadata: 64 << 10}}}}
 			b.ReportAllocs()
 			for b.Loop() {
