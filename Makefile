@@ -23,7 +23,7 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test interop-java java-peers cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 
 java-peers:
 	for v in $(BRPC_JAVA); do mvn -B -q -f internal/javapeer/java/pom.xml -Dbrpc.version=$$v package || exit; done
 	mvn -B -q -f examples/native/java/pom.xml compile
+
+hostile: ## Set 1,000 attackers on a server with 100 honest clients
+	PUSHTUNNEL_HOSTILE=1 go test -count=1 -timeout 15m -v -run '^TestHostileClients$$' $(TESTFLAGS) ./internal/production
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -119,7 +120,7 @@ func (d *directDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link
 		return nil, status.Error(codes.Unavailable, "pushtunnel: no direct connection: "+status.Convert(err).Message())
 	}
 	d.stream.opts.logger.LogAttrs(ctx, slog.LevelInfo, "no direct transport, the client opens a gRPC stream",
-		append(reasonAttrs(err), slog.String("client", cfg.Remote.Name))...)
+		append(logattr.Client(cfg.Remote), logattr.Reason(err)...)...)
 	if found == ignorant {
 		return d.stream.Dial(ctx, cfg)
 	}

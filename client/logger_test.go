@@ -29,8 +29,8 @@ func TestWhatIsLogged(t *testing.T) {
 		}
 		want := []map[string]any{
 			{"level": "WARN", "msg": "client waits to connect again", "client": "c1", "code": "Unavailable", "reason": "away"},
-			{"level": "INFO", "msg": "client connected", "client": "c1", "session": "session-1"},
-			{"level": "INFO", "msg": "client disconnected", "client": "c1", "session": "session-1", "code": "OK"},
+			{"level": "INFO", "msg": "client connected", "client": "c1", "session": "session-1", "protocol": "grpc", "addr": "bufconn"},
+			{"level": "INFO", "msg": "client disconnected", "client": "c1", "session": "session-1", "protocol": "grpc", "addr": "bufconn", "code": "OK"},
 		}
 		dec := json.NewDecoder(&out)
 		for i, want := range want {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -89,7 +90,7 @@ func (r *run) serve() error {
 func (r *run) pause(err error) {
 	after := r.retry.next(err)
 	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelWarn, "client waits to connect again",
-		append(reasonAttrs(err), slog.String("client", r.c.name), slog.Duration("after", after))...)
+		append(append(logattr.Client(r.peer()), logattr.Reason(err)...), slog.Duration("after", after))...)
 	for _, h := range r.c.opts.hooks {
 		if h.Retry != nil {
 			h.Retry(err, after)
@@ -111,7 +112,7 @@ func (r *run) connect() (*session, error) {
 	}
 	s := &session{moves: make(chan tunnel.GoAway, 1)}
 	cfg := r.c.opts.tunnel
-	cfg.Remote = tunnel.Peer{Name: r.c.name, Namespace: r.c.opts.claim.Namespace, Labels: r.c.opts.claim.Labels}
+	cfg.Remote = r.peer()
 	if cfg.Workers == nil {
 		cfg.Workers = r.workers
 	}
@@ -130,7 +131,7 @@ func (r *run) connect() (*session, error) {
 		return nil, err
 	}
 	s.began = time.Now()
-	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", r.attrs(s)...)
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client connected", logattr.Client(s.Peer())...)
 	for _, h := range r.c.opts.hooks {
 		if h.Connected != nil {
 			h.Connected(s.Peer())
@@ -217,7 +218,7 @@ func (r *run) leave(ctx context.Context, s *session) {
 func (r *run) ended(s *session) error {
 	s.Wait()
 	err := s.Err()
-	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", append(r.attrs(s), reasonAttrs(err)...)...)
+	r.c.opts.logger.LogAttrs(r.ctx, slog.LevelInfo, "client disconnected", append(logattr.Client(s.Peer()), logattr.Reason(err)...)...)
 	for _, h := range r.c.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(s.Peer(), err)
@@ -229,18 +230,10 @@ func (r *run) ended(s *session) error {
 	return err
 }
 
-func (r *run) attrs(s *session) []slog.Attr {
-	return []slog.Attr{slog.String("client", r.c.name), slog.String("session", s.Peer().Session)}
-}
-
-// reasonAttrs tell why something has ended.
-func reasonAttrs(err error) []slog.Attr {
-	st := status.Convert(err)
-	attrs := []slog.Attr{slog.String("code", st.Code().String())}
-	if err != nil {
-		attrs = append(attrs, slog.String("reason", st.Message()))
-	}
-	return attrs
+// peer is the client as its sessions name it.
+func (r *run) peer() tunnel.Peer {
+	c := r.c.opts.claim
+	return tunnel.Peer{Name: c.Name, Namespace: c.Namespace, Labels: c.Labels}
 }
 
 func isDone(done <-chan struct{}) bool {

@@ -52,10 +52,10 @@ func (e *Endpoint) open(ctx context.Context, cfg tunnel.Config) (*link, error) {
 		if i == 0 {
 			cfg.Remote.Addr = nc.RemoteAddr()
 			cfg = cfg.WithDefaults()
-			d = &dialed{link: newLink(clientRole, e.opts, &cfg, e.calls), served: served}
+			d = &dialed{link: newLink(clientRole, e.opts, withoutStats(&cfg), e.calls), served: served}
 			d.open(cfg.OnEnd, cfg.OnGoAway)
 		}
-		c := newConn(context.Background(), nc, clientRole, e.opts, d.cfg)
+		c := newConn(context.Background(), nc, clientRole, e.opts, &cfg)
 		c.logID = process
 		d.readers.Go(func() { d.read(c) })
 		if !d.add(c) {

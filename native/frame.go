@@ -28,7 +28,7 @@ type frames struct {
 	patience time.Duration  // for the rest of a frame that has begun, each piece of it; 0: for ever
 	timed    bool           // the connection has a read deadline
 	memory   *tunnel.Budget // what bodies that are not complete are counted in
-	known    bool           // whose connection it is; others leave half of the memory to those
+	known    bool           // whose connection it is: others leave half of the memory to those
 	received atomic.Uint64  // bytes of frames
 }
 
@@ -97,7 +97,7 @@ func (f *frames) body(size int) (*[]byte, error) {
 		}
 		if have == len(*body) {
 			next := min(size, 2*have)
-			if !f.take(int64(next) - held) {
+			if !f.take(int64(next)-held, held) {
 				bufpool.Pool.Put(body)
 				return nil, tunnel.LimitMemory.Status("pushtunnel: no room for a body of %d bytes: the limit %q is reached", size, string(tunnel.LimitMemory)).Err()
 			}
@@ -111,9 +111,9 @@ func (f *frames) body(size int) (*[]byte, error) {
 }
 
 // take takes memory for a body.
-func (f *frames) take(n int64) bool {
+func (f *frames) take(n, held int64) bool {
 	if f.known {
-		return f.memory.Take(n)
+		return f.memory.Take(n, held)
 	}
 	return f.memory.TakeSpare(n)
 }

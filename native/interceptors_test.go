@@ -108,5 +108,7 @@ func TestInterceptorsAndStats(t *testing.T) {
 	if _, err := pb.NewEchoServiceClient(e).Echo(within(t), &pb.EchoRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	want("a call in the stats of the server's pushes", calling.take())
+	want("a call in the stats of the client's handlers", serving.take())
 	want("a call", served.take(), "outer "+echoPath+" "+echoPath+" *userpushpb.EchoRequest of c1", "inner "+echoPath+" "+echoPath+" *userpushpb.EchoRequest of c1")
 }

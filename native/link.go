@@ -17,7 +17,7 @@ import (
 type link struct {
 	role
 	opts    *options
-	cfg     *tunnel.Config // what both ends' users have set; never changes
+	cfg     *tunnel.Config // what this end's user has set, for the calls it makes; never changes
 	methods *methods       // that can be called at the peer
 	careful bool           // the peer is a Java client, which a push may cost a thread
 

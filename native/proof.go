@@ -3,10 +3,12 @@ package native
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -85,7 +87,8 @@ func (l *link) exit(p *proof, err error) {
 		case (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && !tunnel.NotSent(err):
 			p.missed++
 			if p.missed == l.opts.maxUnanswered {
-				l.opts.logger.Warn("method is not pushed any more", "client", l.cfg.Remote.Name, "method", p.key, "unanswered", p.missed)
+				l.opts.logger.LogAttrs(context.Background(), slog.LevelWarn, "method is not pushed any more",
+					append(logattr.Client(l.cfg.Remote), logattr.Method(p.key), slog.Int("unanswered", p.missed))...)
 			}
 		}
 		close(p.probing)

@@ -113,6 +113,18 @@ func (p *protocol) config(c *conn, a tunnel.Acceptor, remote tunnel.Peer) *tunne
 
 var noServices tunnel.Services
 
+// withoutStats returns the configuration for the calls of the other direction: the
+// stats handlers of a server see its pushes and those of a client the pushes that it
+// serves, and nothing else.
+func withoutStats(cfg *tunnel.Config) *tunnel.Config {
+	if len(cfg.StatsHandlers) == 0 {
+		return cfg
+	}
+	other := *cfg
+	other.StatsHandlers = nil
+	return &other
+}
+
 // take handles a frame.
 func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error {
 	c.heard.Store(time.Now().UnixMilli())
@@ -140,7 +152,7 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 			l = c.client.link
 		}
 		if c.cfg.Load() == nil {
-			c.cfg.Store(p.config(c, a, tunnel.Peer{Addr: c.nc.RemoteAddr()}))
+			c.cfg.Store(withoutStats(p.config(c, a, tunnel.Peer{Addr: c.nc.RemoteAddr()})))
 		}
 		c.serve(ms, l, h, body)
 		return nil
@@ -230,10 +242,10 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 	}
 	c.cfg.Store(nil)
 	if c.client != nil {
-		c.cfg.Store(c.client.cfg) // for the handlers of its calls
+		c.cfg.Store(withoutStats(c.client.cfg)) // for the handlers of its calls
 	}
 	switch {
-	case reg.acknowledged && status.Code(refused) != codes.Unavailable:
+	case reg.acknowledged && !heals(refused):
 		frame := p.opts.newFrame(0)
 		*frame = appendRegisterResult(*frame, refused)
 		err := c.sendLast(TypeResponse, reg.id, frame)
@@ -246,6 +258,18 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 		return c.sendLast(TypeRegisterResponse, reg.id, p.opts.newFrame(0))
 	}
 	return refused
+}
+
+// heals reports whether a registration that was refused may do better later: then the
+// connection is closed without an answer, after which clients come back. An answer
+// tells them to stop.
+func heals(refused error) bool {
+	switch status.Code(refused) {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
+		return true
+	default:
+		return false
+	}
 }
 
 // appendRegisterResult appends the body of the answer to a registration: a

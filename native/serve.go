@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pushtunnel/pushtunnel/internal/bufpool"
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/native/java"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -61,7 +63,7 @@ func (c *conn) enter(cfg *tunnel.Config, size int) error {
 	case c.rate != nil && !c.rate.Allow():
 		c.exit(size)
 		return tunnel.LimitCallRate.Status("pushtunnel: the limit %q is reached: %v calls in a second", string(tunnel.LimitCallRate), c.rate.Limit()).Err()
-	case !cfg.Memory.Take(int64(size)):
+	case !cfg.Memory.Take(int64(size), held-int64(size)):
 		c.exit(size)
 		return tunnel.LimitMemory.Status("pushtunnel: the limit %q is reached", string(tunnel.LimitMemory)).Err()
 	}
@@ -123,7 +125,7 @@ func (s *served) run() {
 	}
 	s.c.out.Wait(ctx, sendAhead)
 	if err := s.c.send(s.c.answers, s.head.CorrelationID, frame); err != nil {
-		s.c.opts.logger.Debug("answer is late", "peer", s.c.nc.RemoteAddr(), "method", name, "reason", err)
+		s.c.opts.logger.LogAttrs(ctx, slog.LevelDebug, "answer is late", append(s.c.attrs(name), logattr.Reason(err)...)...)
 	}
 }
 
@@ -206,12 +208,20 @@ func (s *served) dynamic(ctx context.Context, body *java.Body) (*[]byte, error) 
 	return frame, nil
 }
 
+// attrs are the keys by which the log names a call of the peer.
+func (c *conn) attrs(method string) []slog.Attr {
+	p := tunnel.Peer{Protocol: c.opts.name, Addr: c.nc.RemoteAddr()}
+	if cfg := c.cfg.Load(); cfg != nil {
+		p = cfg.Remote
+	}
+	return append(logattr.Client(p), logattr.Method(method))
+}
+
 // failed does with a failed call what the policy says. The reader may call it.
 func (c *conn) failed(h Head, m *method, name string, err error) {
 	st := status.Convert(err)
 	reason := clip(st.Message())
-	c.opts.logger.Warn("native call failed", "peer", c.nc.RemoteAddr(), "client", c.name(), "method", clip(name),
-		"code", st.Code().String(), "reason", reason)
+	c.opts.logger.LogAttrs(c.ctx, slog.LevelWarn, "native call failed", append(c.attrs(clip(name)), logattr.Reason(err)...)...)
 	if h.Type == TypeRegister {
 		return
 	}

@@ -45,7 +45,19 @@ type PushTunnelClient interface {
 	//	clientname-bin  the client's name as UTF-8 bytes, for any other name.
 	//
 	// Exactly one of the two is sent, with one value. A name is 1 to 255 bytes
-	// of valid UTF-8 without control characters.
+	// of valid UTF-8 without control characters. A name with a space at either end
+	// is sent as bytes, too.
+	//
+	// A client may claim more, likewise under a key or the key with -bin:
+	//
+	//	clientnamespace  the namespace that the name is in; like a name, one at most.
+	//	                 Without it that is the default one.
+	//	clientlabel      a label, key=value; up to 64 of them, each key once. A key is
+	//	                 1 to 63 of A-Z a-z 0-9 . _ - /, a value 0 to 255 bytes like
+	//	                 a name's.
+	//
+	// The server decides which name, namespace and labels the client gets, and may
+	// refuse it. It does not tell the client.
 	//
 	// The client sends a batch that holds only its Hello, and nothing more until
 	// it has the server's Hello. The server answers with its Hello as its first
@@ -59,6 +71,10 @@ type PushTunnelClient interface {
 	// (no PushTunnel service) and ABORTED (another client took over the name).
 	// After any other status it opens a new session, with jittered backoff, and
 	// not before the delay of a google.rpc.RetryInfo in the status details.
+	//
+	// RESOURCE_EXHAUSTED, of the session or of a call, has a google.rpc.ErrorInfo in
+	// the status details where a limit of the other end was hit: with domain
+	// "pushtunnel", reason "LIMIT" and the limit's name in the metadata as "limit".
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Batch, Batch], error)
 }
 
@@ -98,7 +114,19 @@ type PushTunnelServer interface {
 	//	clientname-bin  the client's name as UTF-8 bytes, for any other name.
 	//
 	// Exactly one of the two is sent, with one value. A name is 1 to 255 bytes
-	// of valid UTF-8 without control characters.
+	// of valid UTF-8 without control characters. A name with a space at either end
+	// is sent as bytes, too.
+	//
+	// A client may claim more, likewise under a key or the key with -bin:
+	//
+	//	clientnamespace  the namespace that the name is in; like a name, one at most.
+	//	                 Without it that is the default one.
+	//	clientlabel      a label, key=value; up to 64 of them, each key once. A key is
+	//	                 1 to 63 of A-Z a-z 0-9 . _ - /, a value 0 to 255 bytes like
+	//	                 a name's.
+	//
+	// The server decides which name, namespace and labels the client gets, and may
+	// refuse it. It does not tell the client.
 	//
 	// The client sends a batch that holds only its Hello, and nothing more until
 	// it has the server's Hello. The server answers with its Hello as its first
@@ -112,6 +140,10 @@ type PushTunnelServer interface {
 	// (no PushTunnel service) and ABORTED (another client took over the name).
 	// After any other status it opens a new session, with jittered backoff, and
 	// not before the delay of a google.rpc.RetryInfo in the status details.
+	//
+	// RESOURCE_EXHAUSTED, of the session or of a call, has a google.rpc.ErrorInfo in
+	// the status details where a limit of the other end was hit: with domain
+	// "pushtunnel", reason "LIMIT" and the limit's name in the metadata as "limit".
 	Connect(grpc.BidiStreamingServer[Batch, Batch]) error
 	mustEmbedUnimplementedPushTunnelServer()
 }

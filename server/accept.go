@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/internal/stack"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 	"github.com/pushtunnel/pushtunnel/tunnel"
@@ -174,7 +175,7 @@ func (a *admission) farewell() {
 
 // greet tells the hooks that a session has come.
 func (s *Server) greet(session *Session) {
-	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client connected", attrs(session)...)
+	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client connected", logattr.Client(session.peer)...)
 	for _, h := range s.opts.hooks {
 		if h.Connected != nil {
 			h.Connected(session)
@@ -186,7 +187,7 @@ func (s *Server) greet(session *Session) {
 func (s *Server) farewell(session *Session) {
 	s.reg.remove(session) // it may have been entered too late for its end
 	reason := session.link.Err()
-	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client disconnected", append(attrs(session), reasonAttrs(reason)...)...)
+	s.opts.logger.LogAttrs(context.Background(), levelInfo, "client disconnected", append(logattr.Client(session.peer), logattr.Reason(reason)...)...)
 	for _, h := range s.opts.hooks {
 		if h.Disconnected != nil {
 			h.Disconnected(session, reason)

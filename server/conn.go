@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,28 +31,30 @@ func (c *Conn) Name() string { return c.key.name }
 
 // Invoke makes a unary call to one of the clients.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx = c.withTarget(ctx)
 	if c.server.opts.unary == nil {
 		return c.invoke(ctx, method, args, reply, nil, opts...)
 	}
-	return c.server.opts.unary(c.withTarget(ctx), method, args, reply, nil, c.invoke, opts...)
+	return c.server.opts.unary(ctx, method, args, reply, nil, c.invoke, opts...)
 }
 
 // NewStream begins a streaming call to one of the clients.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx = c.withTarget(ctx)
 	if c.server.opts.stream == nil {
 		return c.newStream(ctx, desc, nil, method, opts...)
 	}
-	return c.server.opts.stream(c.withTarget(ctx), desc, nil, method, c.newStream, opts...)
+	return c.server.opts.stream(ctx, desc, nil, method, c.newStream, opts...)
 }
 
 func (c *Conn) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	return c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
+	return c.try(ctx, method, unaryDesc, opts, func(s *Session, opts []grpc.CallOption) error {
 		return s.invoke(ctx, method, args, reply, nil, opts...)
 	})
 }
 
 func (c *Conn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (stream grpc.ClientStream, err error) {
-	err = c.try(ctx, method, opts, func(s *Session, opts []grpc.CallOption) error {
+	err = c.try(ctx, method, desc, opts, func(s *Session, opts []grpc.CallOption) error {
 		stream, err = s.newStream(ctx, desc, nil, method, opts...)
 		return err
 	})
@@ -61,11 +64,22 @@ func (c *Conn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.Cli
 	return stream, nil
 }
 
-// try makes a call on a session, and once more on another if nothing was sent.
-func (c *Conn) try(ctx context.Context, method string, opts []grpc.CallOption, call func(*Session, []grpc.CallOption) error) error {
+// unaryDesc describes all unary calls.
+var unaryDesc = &grpc.StreamDesc{}
+
+// try makes a call on a session, and once more on another if nothing was sent. The
+// session tells the stats handlers; try does for a call that finds none.
+func (c *Conn) try(ctx context.Context, method string, desc *grpc.StreamDesc, opts []grpc.CallOption, call func(*Session, []grpc.CallOption) error) error {
 	wait, finish, opts := readOptions(opts)
+	var began time.Time
+	if tells := len(c.server.opts.tunnel.StatsHandlers) > 0 && ctx.Err() == nil; tells {
+		began = time.Now()
+	}
 	s, err := c.pick(ctx, method, wait, nil)
-	if err == nil {
+	switch {
+	case err != nil && !began.IsZero():
+		c.server.opts.tunnel.TellUnsent(ctx, method, desc, wait, began, err)
+	case err == nil:
 		if err = call(s, opts); retriable(err) && ctx.Err() == nil {
 			finish.discard()
 			other, pickErr := c.pick(ctx, method, wait && status.Code(err) == codes.Unavailable, s)
@@ -123,14 +137,17 @@ func (c *Conn) choose(ctx context.Context, method string, g *group, sessions []*
 	return s, nil
 }
 
-// withTarget says whom a call is for.
+// withTarget says whom a call is for, if anybody may look for that.
 func (c *Conn) withTarget(ctx context.Context) context.Context {
+	if !c.server.opts.watched() {
+		return ctx
+	}
 	return tunnel.WithTarget(ctx, &tunnel.Target{Namespace: c.key.namespace, Name: c.key.name})
 }
 
 // target returns what the interceptors of a call know it by, if there are any.
 func (c *Conn) target(ctx context.Context) (*tunnel.Target, bool) {
-	if c.server.opts.unary == nil && c.server.opts.stream == nil {
+	if !c.server.opts.watched() {
 		return nil, false
 	}
 	t, ok := tunnel.TargetFromContext(ctx)

@@ -16,56 +16,58 @@ type Answer[T any] struct {
 	Value   T
 }
 
+// Failure is why a session has not answered a gathering.
+type Failure struct {
+	Session *Session
+	Err     error
+}
+
 // ShortError is the error of a gathering that has too few answers.
 type ShortError struct {
 	// Want is how many answers were wanted, Got how many there are.
 	Want, Got int
 	// Asked is how many sessions there were when the gathering began.
 	Asked int
-	// Failed are the errors of the calls that failed, by session. Calls that were
-	// given up when the outcome was clear are not among them.
-	Failed map[*Session]error
+	// Failed are the calls that failed, in the order in which they did. Those that
+	// were given up when the outcome was clear are not among them.
+	Failed []Failure
 }
 
-// Error tells the numbers and one of the errors.
+// Error tells the numbers and the first failure.
 func (e *ShortError) Error() string {
 	text := fmt.Sprintf("pushtunnel: %d of %d sessions have answered, %d were wanted", e.Got, e.Asked, e.Want)
-	if err := e.one(); err != nil {
-		text += ": " + status.Convert(err).Message()
+	if len(e.Failed) > 0 {
+		text += ": " + e.first().Message()
 	}
 	return text
 }
 
-// GRPCStatus returns a status with the code of the oldest session's error, and
-// UNAVAILABLE if there is none: there were too few sessions.
+// first returns the status of the first failure.
+func (e *ShortError) first() *status.Status {
+	st, ok := status.FromError(e.Failed[0].Err)
+	if !ok {
+		return status.FromContextError(e.Failed[0].Err)
+	}
+	return st
+}
+
+// GRPCStatus returns a status with the code of the first failure, and UNAVAILABLE if
+// there is none: there were too few sessions.
 func (e *ShortError) GRPCStatus() *status.Status {
 	code := codes.Unavailable
-	if err := e.one(); err != nil {
-		code = status.Code(err)
+	if len(e.Failed) > 0 {
+		code = e.first().Code()
 	}
 	return status.New(code, e.Error())
 }
 
-// Unwrap returns the errors of the calls that failed, the oldest session's first.
+// Unwrap returns the errors of the calls that failed.
 func (e *ShortError) Unwrap() []error {
-	sessions := make([]*Session, 0, len(e.Failed))
-	for s := range e.Failed {
-		sessions = append(sessions, s)
-	}
-	slices.SortFunc(sessions, func(a, b *Session) int { return a.Since().Compare(b.Since()) })
-	errs := make([]error, len(sessions))
-	for i, s := range sessions {
-		errs[i] = e.Failed[s]
+	errs := make([]error, len(e.Failed))
+	for i, f := range e.Failed {
+		errs[i] = f.Err
 	}
 	return errs
-}
-
-// one returns the error of the oldest session that has one.
-func (e *ShortError) one() error {
-	if errs := e.Unwrap(); len(errs) > 0 {
-		return errs[0]
-	}
-	return nil
 }
 
 // First calls the sessions and returns the first answer that is no error. The
@@ -109,13 +111,13 @@ func gather[T any](ctx context.Context, sessions []*Session, want int, patient b
 	if want <= 0 {
 		return answers, nil
 	}
-	short := &ShortError{Want: want, Asked: len(sessions), Failed: make(map[*Session]error)}
+	short := &ShortError{Want: want, Asked: len(sessions)}
 	if len(sessions) < want {
 		return answers, short
 	}
 	for s, r := range Fanout(ctx, slices.Values(sessions), call, opts...) {
 		if r.Err != nil {
-			short.Failed[s] = r.Err
+			short.Failed = append(short.Failed, Failure{s, r.Err})
 		} else {
 			answers = append(answers, Answer[T]{s, r.Value})
 		}

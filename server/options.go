@@ -3,12 +3,10 @@ package server
 import (
 	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/internal/chain"
 	"github.com/pushtunnel/pushtunnel/tunnel"
@@ -43,6 +41,11 @@ func defaults() options {
 	o := options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler), backlog: defaultBacklog, limits: defaultLimits}
 	o.tunnel.Memory = tunnel.NewBudget(defaultMemory)
 	return o
+}
+
+// watched reports whether anybody may ask whom a call is for.
+func (o *options) watched() bool {
+	return o.unary != nil || o.stream != nil || len(o.tunnel.StatsHandlers) > 0
 }
 
 // chain makes one interceptor of each list.
@@ -140,8 +143,9 @@ func WithConnectInterceptors(i ...grpc.StreamServerInterceptor) Option {
 	return optionFunc(func(o *options) { o.connects = append(o.connects, i...) })
 }
 
-// WithStatsHandlers adds handlers that see the calls to clients, as the stats
-// handlers of a grpc.ClientConn do.
+// WithStatsHandlers adds handlers that see the calls to clients, of all protocols,
+// as the stats handlers of a grpc.ClientConn do. TargetFromContext tells them whom a
+// call is for.
 func WithStatsHandlers(h ...stats.Handler) Option {
 	return optionFunc(func(o *options) { o.tunnel.StatsHandlers = append(o.tunnel.StatsHandlers, h...) })
 }
@@ -201,24 +205,3 @@ const (
 	levelInfo  = slog.LevelInfo
 	levelDebug = slog.LevelDebug
 )
-
-// attrs are the keys by which logs name a session.
-func attrs(s *Session) []slog.Attr {
-	p := s.Peer()
-	return append([]slog.Attr{slog.String("client", p.Name), slog.String("session", p.Session)}, connAttrs(p.Protocol, p.Addr)...)
-}
-
-// connAttrs are the keys by which logs name a connection.
-func connAttrs(protocol string, addr net.Addr) []slog.Attr {
-	return []slog.Attr{slog.String("protocol", protocol), slog.Any("addr", addr)}
-}
-
-// reasonAttrs tell why a session has ended.
-func reasonAttrs(reason error) []slog.Attr {
-	st := status.Convert(reason)
-	attrs := []slog.Attr{slog.String("code", st.Code().String())}
-	if reason != nil {
-		attrs = append(attrs, slog.String("reason", st.Message()))
-	}
-	return attrs
-}

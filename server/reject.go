@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
-	"log/slog"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/peer"
+
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // Refusals are logged at this rate: an attacker shall not fill the disk.
@@ -19,12 +21,8 @@ func newRefusalLimiter() *rate.Limiter { return rate.NewLimiter(refusalsPerSecon
 // reject tells the log and the hooks that a client is not let in, and returns why.
 func (s *Server) reject(c Candidate, reason error) error {
 	if s.refusals.Allow() {
-		attrs := []slog.Attr{slog.String("client", c.Name)}
-		if c.Namespace != "" {
-			attrs = append(attrs, slog.String("namespace", c.Namespace))
-		}
-		attrs = append(attrs, connAttrs(c.Protocol, c.Peer.Addr)...)
-		s.opts.logger.LogAttrs(context.Background(), levelInfo, "client refused", append(attrs, reasonAttrs(reason)...)...)
+		attrs := logattr.Client(tunnel.Peer{Name: c.Name, Namespace: c.Namespace, Protocol: c.Protocol, Addr: c.Peer.Addr})
+		s.opts.logger.LogAttrs(context.Background(), levelInfo, "client refused", append(attrs, logattr.Reason(reason)...)...)
 	}
 	for _, h := range s.opts.hooks {
 		if h.Refused != nil {

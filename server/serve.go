@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"github.com/pushtunnel/pushtunnel/internal/logattr"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -51,7 +52,7 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 			return nil
 		case isTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.opts.logger.LogAttrs(ctx, levelInfo, "accept failed, will try again", reasonAttrs(err)...)
+			s.opts.logger.LogAttrs(ctx, levelInfo, "accept failed, will try again", logattr.Reason(err)...)
 			if !sleep(ctx, pause) {
 				return nil
 			}
@@ -84,7 +85,7 @@ func (s *Server) warnOpen(l net.Listener) {
 		logger = slog.Default() // nobody has asked for a log: this is for everybody
 	}
 	logger.LogAttrs(s.closing, slog.LevelWarn, "clients are not authenticated: whoever can connect may have any name. "+
-		"Set server.WithIdentity; for a network that is trusted, server.WithIdentity(server.TrustClaims)", slog.Any("addr", l.Addr()))
+		"Set server.WithIdentity; for a network that is trusted, server.WithIdentity(server.TrustClaims)", logattr.Addr(l.Addr()))
 }
 
 // isTemporary reports whether Accept may do better later: the process has too
@@ -172,7 +173,7 @@ func connCandidate(protocol string, conn net.Conn) Candidate {
 //go:noinline
 func (s *Server) refused(ctx context.Context, protocol string, conn net.Conn, err error) {
 	s.opts.logger.LogAttrs(ctx, levelDebug, "connection ended",
-		append(connAttrs(protocol, conn.RemoteAddr()), reasonAttrs(err)...)...)
+		append(logattr.Conn(protocol, conn.RemoteAddr()), logattr.Reason(err)...)...)
 }
 
 // acceptor is the tunnel.Acceptor of a protocol.

@@ -91,45 +91,59 @@ func (s *Session) Drain(reason string) {
 
 // Invoke makes a unary call to this session.
 func (s *Session) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx = s.withTarget(ctx)
 	if s.server.opts.unary == nil {
 		return s.invoke(ctx, method, args, reply, nil, opts...)
 	}
-	return s.server.opts.unary(s.withTarget(ctx), method, args, reply, nil, s.invoke, opts...)
+	return s.server.opts.unary(ctx, method, args, reply, nil, s.invoke, opts...)
 }
 
 // NewStream begins a streaming call to this session.
 func (s *Session) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx = s.withTarget(ctx)
 	if s.server.opts.stream == nil {
 		return s.newStream(ctx, desc, nil, method, opts...)
 	}
-	return s.server.opts.stream(s.withTarget(ctx), desc, nil, method, s.newStream, opts...)
+	return s.server.opts.stream(ctx, desc, nil, method, s.newStream, opts...)
 }
 
 func (s *Session) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	if err := s.rate.allow(); err != nil {
-		tellFinished(opts, err)
+	if err := s.allow(ctx, unaryDesc, method, opts); err != nil {
 		return err
 	}
 	return s.link.Invoke(ctx, method, args, reply, opts...)
 }
 
 func (s *Session) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if err := s.rate.allow(); err != nil {
-		tellFinished(opts, err)
+	if err := s.allow(ctx, desc, method, opts); err != nil {
 		return nil, err
 	}
 	return s.link.NewStream(ctx, desc, method, opts...)
 }
 
-// withTarget says that a call is for the session.
+// allow reports why a call may not be made now, and tells whom that concerns.
+func (s *Session) allow(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) error {
+	err := s.rate.allow()
+	if err != nil {
+		s.server.opts.tunnel.TellUnsent(ctx, method, desc, false, time.Now(), err)
+		tellFinished(opts, err)
+	}
+	return err
+}
+
+// withTarget says that a call is for the session, if anybody may look for that.
 func (s *Session) withTarget(ctx context.Context) context.Context {
+	if !s.server.opts.watched() {
+		return ctx
+	}
 	t := &tunnel.Target{Namespace: s.Namespace(), Name: s.Name()}
 	t.Pick(&s.peer)
 	return tunnel.WithTarget(ctx, t)
 }
 
 // TargetFromContext returns the name of the client that a call is for. It is for
-// interceptors; it reports false outside them. tunnel.TargetFromContext tells more.
+// interceptors and stats handlers; it reports false outside them.
+// tunnel.TargetFromContext tells more.
 func TargetFromContext(ctx context.Context) (name string, ok bool) {
 	t, ok := tunnel.TargetFromContext(ctx)
 	if !ok {

@@ -3,12 +3,16 @@ package tunnel
 import "sync/atomic"
 
 // Budget is memory that several sessions share: what they hold of their peers'
-// data, and what they have to send. Its methods may be called by any goroutine. A
-// nil Budget has no end.
+// data, and what they have to send. Half of it is for those that hold little: so
+// a few peers that make this end hold much do not keep the others from being
+// served. Its methods may be called by any goroutine. A nil Budget has no end.
 type Budget struct {
 	size int64
 	left atomic.Int64
 }
+
+// little is how many bytes a session may hold to count as one that holds little.
+const little = 64 << 10
 
 // NewBudget returns a Budget of so many bytes.
 func NewBudget(bytes int64) *Budget {
@@ -17,24 +21,31 @@ func NewBudget(bytes int64) *Budget {
 	return b
 }
 
-// Take takes n bytes. It reports false, and takes none, if there are not so many.
-func (b *Budget) Take(n int64) bool {
-	if b == nil {
-		return true
+// Take takes n bytes for a session that holds so many already. It reports false,
+// and takes none, if there are not so many, or it would hold more than 64 KiB and
+// leave less than half of the Budget to others.
+func (b *Budget) Take(n, held int64) bool {
+	if held+n > little {
+		return b.TakeSpare(n)
 	}
-	if b.left.Add(-n) < 0 {
-		b.left.Add(n)
-		return false
-	}
-	return true
+	return b.take(n, 0)
 }
 
-// TakeSpare is Take for those who shall leave half of the Budget to others.
+// TakeSpare takes n bytes for somebody who shall leave half of the Budget to
+// others, however little it is.
 func (b *Budget) TakeSpare(n int64) bool {
 	if b == nil {
 		return true
 	}
-	if b.left.Add(-n) < b.size/2 {
+	return b.take(n, b.size/2)
+}
+
+// take takes n bytes if it leaves so many.
+func (b *Budget) take(n, leave int64) bool {
+	if b == nil {
+		return true
+	}
+	if b.left.Add(-n) < leave {
 		b.left.Add(n)
 		return false
 	}
@@ -59,17 +70,24 @@ func (b *Budget) Used() int64 {
 // budget is the memory of a session beyond what each call has a right to. It comes
 // out of what the sessions share.
 type budget struct {
+	size   int64
 	left   atomic.Int64
 	shared *Budget
 }
 
+func (b *budget) init(cfg *Config) {
+	b.size, b.shared = cfg.MaxBuffered, cfg.Memory
+	b.left.Store(b.size)
+}
+
 // take takes n bytes, or tells which limit stands against it; empty if none does.
 func (b *budget) take(n int64) Limit {
-	if b.left.Add(-n) < 0 {
+	left := b.left.Add(-n)
+	if left < 0 {
 		b.left.Add(n)
 		return LimitBuffered
 	}
-	if !b.shared.Take(n) {
+	if !b.shared.Take(n, b.size-left-n) {
 		b.left.Add(n)
 		return LimitMemory
 	}

@@ -120,6 +120,9 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 	c := callerCalls.Get().(*callerCall)
 	c.s, c.ctx, c.method, c.desc, c.opts = s, ctx, method, desc, o
 	if err := s.enterCall(c); err != nil {
+		if ctx.Err() == nil { // grpc-go tells nothing of a call that comes too late
+			s.cfg.TellUnsent(ctx, method, desc, o.wait, time.Now(), err)
+		}
 		tellFinished(opts, err)
 		return nil, err
 	}
@@ -127,7 +130,7 @@ func (s *Session) newCall(ctx context.Context, desc *grpc.StreamDesc, method str
 	c.out.win.left = s.remote.callWindow
 	c.in.init(&s.cfg, &s.budget, phaseHeader, o.maxRecv)
 	if len(s.cfg.StatsHandlers) > 0 {
-		c.stats, c.ctx = beginCallerStats(ctx, &s.cfg, method, desc, &c.opts)
+		c.stats, c.ctx = beginCallerStats(ctx, &s.cfg, method, desc, &c.opts, time.Now())
 	}
 	return c, nil
 }

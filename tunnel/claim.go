@@ -54,7 +54,7 @@ func (c Claim) Check() error {
 func (c Claim) Metadata() metadata.MD {
 	md := metadata.MD{}
 	add := func(key, value string) {
-		if !printable(value) {
+		if !plain(value) {
 			key += "-bin"
 		}
 		md.Append(key, value)

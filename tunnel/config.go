@@ -66,7 +66,8 @@ type Config struct {
 	MaxQueued int64
 
 	// Memory is what the session shares with others: it counts what MaxBuffered
-	// and MaxQueued count. If nil, the session shares none.
+	// and MaxQueued count, and keeps a half for sessions that hold little. If nil,
+	// the session shares none.
 	Memory *Budget
 
 	// MaxOutgoingCalls is how many calls of this end may be under way at a time,

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -15,12 +16,16 @@ func CheckName(name string) error { return checkText("client name", name, MaxNam
 
 // setName is what NameFromMetadata finds.
 func setName(md metadata.MD, name string) {
-	if printable(name) {
+	if plain(name) {
 		md.Set(NameKey, name)
 	} else {
 		md.Set(NameBinKey, name)
 	}
 }
+
+// plain reports whether a value may travel under a key without -bin: proxies may
+// take the spaces around it away.
+func plain(value string) bool { return printable(value) && strings.Trim(value, " ") == value }
 
 // NameFromMetadata returns the client name that a stream's metadata carry. See
 // PushTunnel.Connect in proto/pushtunnel.proto.

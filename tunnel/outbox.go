@@ -102,11 +102,12 @@ func (o *outbox) add(c *outbound, it item) bool {
 // reserve makes room for n bytes of a call of this end, or tells which limit stands
 // against it; empty if none does. What add takes is released when it has gone.
 func (o *outbox) reserve(n int) Limit {
-	if all := o.queued.Add(int64(n)); all > o.session.cfg.MaxQueued && all > int64(n) {
+	all := o.queued.Add(int64(n))
+	if all > o.session.cfg.MaxQueued && all > int64(n) {
 		o.queued.Add(-int64(n))
 		return LimitQueued
 	}
-	if !o.session.cfg.Memory.Take(int64(n)) {
+	if !o.session.cfg.Memory.Take(int64(n), all-int64(n)) {
 		o.queued.Add(-int64(n))
 		return LimitMemory
 	}

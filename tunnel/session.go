@@ -94,8 +94,7 @@ func newSession(t Transport, cfg Config, server bool) *Session {
 		s.peerDone = make(chan struct{})
 	}
 	s.cfg.Services.freeze()
-	s.budget.left.Store(s.cfg.MaxBuffered)
-	s.budget.shared = s.cfg.Memory
+	s.budget.init(&s.cfg)
 	s.table.init(server)
 	s.out.init(s)
 	s.live.init(s)

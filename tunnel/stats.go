@@ -25,9 +25,9 @@ type callStats struct {
 
 // beginCallerStats begins the events of a call at the caller. The context it
 // returns carries the handlers' tags.
-func beginCallerStats(ctx context.Context, cfg *Config, method string, desc *grpc.StreamDesc, opts *callOptions) (*callStats, context.Context) {
+func beginCallerStats(ctx context.Context, cfg *Config, method string, desc *grpc.StreamDesc, opts *callOptions, began time.Time) (*callStats, context.Context) {
 	c := &callStats{
-		handlers: cfg.StatsHandlers, caller: true, peer: cfg.Peer, compressor: opts.compressorName, began: time.Now(),
+		handlers: cfg.StatsHandlers, caller: true, peer: cfg.Peer, compressor: opts.compressorName, began: began,
 	}
 	ctx = c.tag(ctx, &stats.RPCTagInfo{FullMethodName: method, FailFast: !opts.wait})
 	c.tell(&stats.Begin{
@@ -50,6 +50,17 @@ func beginHandlerStats(ctx context.Context, cfg *Config, method *method, incomin
 		BeginTime: c.began, IsClientStream: method.stream.ClientStreams, IsServerStream: method.stream.ServerStreams,
 	})
 	return c, ctx
+}
+
+// TellUnsent tells the stats handlers of a call that failed with err before a
+// session took it: a begin and an end, as of a call in grpc-go that finds no
+// connection. began is when the call was made. Without handlers it does nothing.
+func (c *Config) TellUnsent(ctx context.Context, method string, desc *grpc.StreamDesc, wait bool, began time.Time, err error) {
+	if len(c.StatsHandlers) == 0 {
+		return
+	}
+	told, _ := beginCallerStats(ctx, c, method, desc, &callOptions{wait: wait, rareOptions: noRareOptions}, began)
+	told.end(err, nil)
 }
 
 func (c *callStats) tag(ctx context.Context, info *stats.RPCTagInfo) context.Context {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -79,7 +80,7 @@ func (c *Config) InvokeUnary(ctx context.Context, method string, args, reply any
 		return err
 	}
 	if len(c.StatsHandlers) > 0 {
-		call.stats, ctx = beginCallerStats(ctx, c, method, unaryDesc, &call.opts)
+		call.stats, ctx = beginCallerStats(ctx, c, method, unaryDesc, &call.opts, time.Now())
 		md, _ := metadata.FromOutgoingContext(ctx)
 		call.stats.outHeader(method, md)
 	}
