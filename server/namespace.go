@@ -39,8 +39,32 @@ func (n Namespace) Sessions(names ...string) iter.Seq[*Session] {
 // operators: what one namespace may know of another is theirs to say.
 func (s *Server) All() iter.Seq[*Session] {
 	return func(yield func(*Session) bool) {
-		for _, session := range s.reg.everywhere() {
+		all, _ := s.reg.everywhere()
+		for _, session := range all {
 			if !yield(session) {
+				return
+			}
+		}
+	}
+}
+
+// AllAfter returns the sessions of all namespaces that came after a revision, the
+// oldest first: see Session.Revision. Unlike All it takes no snapshot but looks up a
+// few sessions at a time, so that it costs little to stop and to go on after the
+// last one. Sessions that come or leave meanwhile may be missing; none is returned
+// twice.
+func (s *Server) AllAfter(revision uint64) iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
+		some := make([]*Session, 64)
+		for after := revision; ; {
+			n := s.reg.after(after, some)
+			for _, session := range some[:n] {
+				if !yield(session) {
+					return
+				}
+				after = session.came
+			}
+			if n < len(some) {
 				return
 			}
 		}

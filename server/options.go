@@ -33,11 +33,12 @@ type options struct {
 	connects       []grpc.StreamServerInterceptor
 	connect        grpc.StreamServerInterceptor // of all connects; nil if there are none
 	identity       IdentityFunc                 // nil: TrustClaims, which nobody has asked for
+	backlog        int                          // of the changes that are kept for watchers
 	limits
 }
 
 func defaults() options {
-	o := options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler), limits: defaultLimits}
+	o := options{picker: RoundRobin, logger: slog.New(slog.DiscardHandler), backlog: defaultBacklog, limits: defaultLimits}
 	o.tunnel.Memory = tunnel.NewBudget(defaultMemory)
 	return o
 }

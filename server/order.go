@@ -46,3 +46,37 @@ func (o *order) all() []*Session {
 	}
 	return sessions
 }
+
+// after copies sessions that came after a revision to some, the oldest first and as
+// many as fit, and returns how many.
+func (o *order) after(revision uint64, some []*Session) (n int) {
+	for _, s := range o.slots[o.place(revision):] {
+		if n == len(some) {
+			break
+		}
+		if s != nil {
+			some[n] = s
+			n++
+		}
+	}
+	return n
+}
+
+// place returns a place in the slots before which no session came after a revision,
+// and behind which no other did.
+func (o *order) place(revision uint64) int {
+	low, high := 0, len(o.slots)
+	for low < high {
+		middle := low + (high-low)/2
+		i := middle
+		for i < high && o.slots[i] == nil {
+			i++
+		}
+		if i < high && o.slots[i].came <= revision {
+			low = i + 1
+		} else {
+			high = middle
+		}
+	}
+	return low
+}

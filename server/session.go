@@ -23,6 +23,7 @@ type Session struct {
 
 	// The registry's.
 	slot     int    // its place in the order
+	came     uint64 // the revision with which it came into the order
 	previous string // the session that the client says this one follows
 }
 
@@ -49,6 +50,10 @@ func (s *Session) Peer() tunnel.Peer { return s.peer }
 
 // Since returns when the session came.
 func (s *Session) Since() time.Time { return s.since }
+
+// Revision returns the revision with which the session began to take calls: that of
+// its Change. It is greater for one that came later, and no two have the same.
+func (s *Session) Revision() uint64 { return s.came }
 
 // InFlight returns how many calls are under way on the session.
 func (s *Session) InFlight() int { return s.link.InFlight() }

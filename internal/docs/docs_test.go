@@ -24,19 +24,21 @@ func read(t *testing.T, name string) string {
 
 var snippet = regexp.MustCompile(`(?s)From \[[^\]]*\]\(([^)]*)\):\n\n` + "```go\n(.*?)```")
 
-// TestSnippets compares the Go code in README.md with the files that it says it
+// TestSnippets compares the Go code in documents with the files that they say it
 // is from. Between its paragraphs something may be left out.
 func TestSnippets(t *testing.T) {
-	readme := read(t, "README.md")
-	found := snippet.FindAllStringSubmatch(readme, -1)
-	if all := strings.Count(readme, "```go\n"); all == 0 || all != len(found) {
-		t.Errorf("README.md has %d pieces of Go, of which %d say where they are from", all, len(found))
-	}
-	for _, m := range found {
-		source := undent(read(t, m[1]))
-		for paragraph := range strings.SplitSeq(m[2], "\n\n") {
-			if !strings.Contains(source, undent(paragraph)) {
-				t.Errorf("README.md shows this, but it is not in %s:\n%s", m[1], paragraph)
+	for _, document := range []string{"README.md", "docs/PRESENCE.md"} {
+		text := read(t, document)
+		found := snippet.FindAllStringSubmatch(text, -1)
+		if all := strings.Count(text, "```go\n"); all == 0 || all != len(found) {
+			t.Errorf("%s has %d pieces of Go, of which %d say where they are from", document, all, len(found))
+		}
+		for _, m := range found {
+			source := undent(read(t, filepath.Join(filepath.Dir(document), m[1])))
+			for paragraph := range strings.SplitSeq(m[2], "\n\n") {
+				if !strings.Contains(source, undent(paragraph)) {
+					t.Errorf("%s shows this, but it is not in %s:\n%s", document, m[1], paragraph)
+				}
 			}
 		}
 	}
