@@ -163,5 +163,17 @@ func (c Config) WithDefaults() Config {
 	if c.Peer == nil {
 		c.Peer = &peer.Peer{Addr: c.Remote.Addr}
 	}
+	if c.Peer.Addr == nil {
+		p := *c.Peer
+		p.Addr = noAddr{}
+		c.Peer = &p
+	}
 	return c
 }
+
+// noAddr is the address of a peer that has none. Handlers and interceptors expect
+// that there is an address, as in gRPC.
+type noAddr struct{}
+
+func (noAddr) Network() string { return "unknown" }
+func (noAddr) String() string  { return "unknown" }

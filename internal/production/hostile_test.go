@@ -50,13 +50,9 @@ func TestHostileClients(t *testing.T) {
 		attackers, connects, honest = 1_000, 100_000, 100
 	}
 	var wrong atomic.Int64
-	subject := func(ctx context.Context, c server.Candidate) (server.Identity, error) {
-		return server.CertificateIdentity(ctx, c)
-	}
-	refused := newTally()
-	ended := newTally()
+	refused, ended := newTally(), newTally()
 	f := launchNative(t, []native.Option{native.WithFrameTimeout(2 * time.Second), native.WithIdleTimeout(2 * time.Second)},
-		server.WithIdentity(subject),
+		server.WithIdentity(server.CertificateIdentity),
 		server.WithMaxMemory(hostileMemory), server.WithMaxQueued(1<<20),
 		server.WithMaxSessions(hostileSessions), server.WithMaxSessionsPerSubject(4), server.WithMaxConnections(hostileConnections),
 		server.WithHandshakeTimeout(2*time.Second),
@@ -123,7 +119,7 @@ func TestHostileClients(t *testing.T) {
 					return
 				}
 				calls.Add(1)
-				pause(ctx, 20*time.Millisecond)
+				rest(ctx, 20*time.Millisecond)
 			}
 		})
 	}
@@ -140,7 +136,7 @@ func TestHostileClients(t *testing.T) {
 					done()
 					pushed.Add(1)
 				}
-				pause(ctx, 10*time.Millisecond)
+				rest(ctx, 10*time.Millisecond)
 			}
 		})
 	}
@@ -177,9 +173,6 @@ func TestHostileClients(t *testing.T) {
 		t.Errorf("the memory has grown by %d MiB, want %d MiB at most", used>>20, bound>>20)
 	}
 }
-
-// pause waits for a while, so that the callers leave the processor to others.
-func pause(ctx context.Context, d time.Duration) { rest(ctx, d) }
 
 // process is the attackers'.
 type process struct {
