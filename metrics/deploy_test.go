@@ -145,9 +145,16 @@ func TestTheCheckerFindsMistakes(t *testing.T) {
 		metric, label string
 		fine          bool
 	}{
-		{"pushtunnel_c", "code", true}, {"pushtunnel_c", "job", true}, {"pushtunnel_c", "le", false}, {"pushtunnel_c", "method", false},
-		{"pushtunnel_h_bucket", "le", true}, {"pushtunnel_h_bucket", "method", true}, {"pushtunnel_h_count", "le", false},
-		{"pushtunnel_h_bucket", "code", false}, {"pushtunnel_c_bucket", "le", false}, {"pushtunnel_x", "", false},
+		{"pushtunnel_c", "code", true},
+		{"pushtunnel_c", "job", true},
+		{"pushtunnel_c", "le", false},
+		{"pushtunnel_c", "method", false},
+		{"pushtunnel_h_bucket", "le", true},
+		{"pushtunnel_h_bucket", "method", true},
+		{"pushtunnel_h_count", "le", false},
+		{"pushtunnel_h_bucket", "code", false},
+		{"pushtunnel_c_bucket", "le", false},
+		{"pushtunnel_x", "", false},
 	} {
 		if problem := c.has(test.metric, test.label); (problem == "") != test.fine {
 			t.Errorf("%s by %s: got %q, fine: %v", test.metric, test.label, problem, test.fine)

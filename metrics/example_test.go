@@ -3,7 +3,6 @@ package metrics_test
 import (
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,12 +32,14 @@ func Example() {
 	defer prom.Close()
 	answer, err := http.Get(prom.URL + "/metrics")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "pushtunnel_memory_") {

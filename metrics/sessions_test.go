@@ -116,7 +116,7 @@ func newNetwork(t *testing.T, latency time.Duration, opts ...server.Option) *net
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	t.Cleanup(func() {
-		n.Server.Close()
+		n.Close()
 		g.Stop()
 		<-served
 	})
