@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/pushtunnel/pushtunnel/metrics"
 	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // listen serves native clients until the test ends.
@@ -84,6 +86,32 @@ func TestNativeClients(t *testing.T) {
 		`sessions{namespace="",protocol="native"}`:           -1,
 		`disconnects_total{protocol="native",reason="left"}`: 1,
 	}).wantGrown(t, now)
+}
+
+// A native client that sends more than there is room for ends with its limit.
+func TestASessionThatHitsALimit(t *testing.T) {
+	m := metrics.New()
+	came, gone := make(chan struct{}, 1), make(chan struct{}, 1)
+	push := server.New(m.Option(), server.WithMaxMemory(1<<16), server.WithHooks(server.Hooks{
+		Connected:    func(*server.Session) { came <- struct{}{} },
+		Disconnected: func(*server.Session, error) { gone <- struct{}{} },
+	}))
+	start := scrape(t, m)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	e := native.Dialer(listen(t, push), native.WithCalls(&pb.EchoService_ServiceDesc))
+	c := client.NewDialer(e, "c1", client.WithHooks(client.Hooks{Disconnected: func(tunnel.Peer, error) { cancel() }}))
+	served := make(chan error, 1)
+	go func() { served <- c.Serve(ctx) }()
+	await(t.Context(), t, came)
+	pb.NewEchoServiceClient(e).Echo(ctx, &pb.EchoRequest{Message: strings.Repeat("x", 1<<20)})
+	await(t.Context(), t, gone)
+	<-served
+	want(t, m, start, sample{
+		`connects_total{namespace="",protocol="native"}`:      1,
+		`disconnects_total{protocol="native",reason="limit"}`: 1,
+		`limit_hits_total{end="server",limit="memory"}`:       1,
+	})
 }
 
 func await[T any](ctx context.Context, t *testing.T, c <-chan T) {

@@ -200,15 +200,17 @@ func TestRefusals(t *testing.T) {
 		}
 		before = want(t, m, before, sample{`refusals_total{code="PermissionDenied",protocol="grpc"}`: 1})
 		ctx, cancel := context.WithCancel(t.Context())
-		check := sync.OnceFunc(func() { // the client would try again
-			want(t, m, before, sample{
-				`refusals_total{code="ResourceExhausted",protocol="grpc"}`: 1,
-				`limit_hits_total{end="server",limit="sessions"}`:          1,
-			})
-			cancel()
-		})
 		defer cancel()
-		waits := client.WithHooks(client.Hooks{Retry: func(error, time.Duration) { check() }})
+		var first sync.Once // the client tries again
+		waits := client.WithHooks(client.Hooks{Retry: func(error, time.Duration) {
+			first.Do(func() {
+				want(t, m, before, sample{
+					`refusals_total{code="ResourceExhausted",protocol="grpc"}`: 1,
+					`limit_hits_total{end="server",limit="sessions"}`:          1,
+				})
+				cancel()
+			})
+		}})
 		if err := client.New(push.Dial(t), "c2", waits).Serve(ctx); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
