@@ -91,7 +91,7 @@ func TestNativeClients(t *testing.T) {
 // A native client that sends more than there is room for ends with its limit.
 func TestASessionThatHitsALimit(t *testing.T) {
 	m := metrics.New()
-	came, gone := make(chan struct{}, 1), make(chan struct{}, 1)
+	came, gone, open := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	push := server.New(m.Option(), server.WithMaxMemory(1<<16), server.WithHooks(server.Hooks{
 		Connected:    func(*server.Session) { came <- struct{}{} },
 		Disconnected: func(*server.Session, error) { gone <- struct{}{} },
@@ -100,10 +100,14 @@ func TestASessionThatHitsALimit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e := native.Dialer(listen(t, push), native.WithCalls(&pb.EchoService_ServiceDesc))
-	c := client.NewDialer(e, "c1", client.WithHooks(client.Hooks{Disconnected: func(tunnel.Peer, error) { cancel() }}))
+	c := client.NewDialer(e, "c1", client.WithHooks(client.Hooks{
+		Connected:    func(tunnel.Peer) { open <- struct{}{} },
+		Disconnected: func(tunnel.Peer, error) { cancel() },
+	}))
 	served := make(chan error, 1)
 	go func() { served <- c.Serve(ctx) }()
-	await(t.Context(), t, came)
+	await(ctx, t, came)
+	await(ctx, t, open) // before that the call would have a connection of its own
 	pb.NewEchoServiceClient(e).Echo(ctx, &pb.EchoRequest{Message: strings.Repeat("x", 1<<20)})
 	await(t.Context(), t, gone)
 	<-served
