@@ -49,6 +49,15 @@ func (o *options) chain() {
 	o.tunnel.StreamInterceptor = chain.StreamServer(o.streams)
 }
 
+// WithOptions makes one Option of several, for packages that have some to give.
+func WithOptions(opts ...Option) Option {
+	return optionFunc(func(o *options) {
+		for _, opt := range opts {
+			opt.apply(o)
+		}
+	})
+}
+
 // WithUnaryInterceptors adds interceptors around unary handlers, the first one
 // outermost: server interceptors, since the client is the end that serves.
 func WithUnaryInterceptors(i ...grpc.UnaryServerInterceptor) Option {

@@ -199,7 +199,7 @@ func (cl *client) left(c *conn, reason error) {
 		return
 	}
 	if reason != nil {
-		reason = status.Errorf(codes.Unavailable, "pushtunnel: the connection was lost: %v", reason)
+		reason = tunnel.NewError(status.Newf(codes.Unavailable, "pushtunnel: the connection was lost: %v", reason), tunnel.OutcomeAnswered, reason)
 	}
 	cl.end(reason, c.lost(reason))
 	cl.roster.forget(cl)

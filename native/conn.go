@@ -200,7 +200,7 @@ const maxSent = 512 << 20
 // fits reports whether a frame may be sent.
 func (c *conn) fits(b []byte) error {
 	if n := len(b) - c.opts.head.Size(); n > maxSent {
-		return tunnel.LimitMessage.Status("pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent).Err()
+		return exceeded(tunnel.LimitMessage, "pushtunnel: a body of %d bytes; the native protocol has %d at most", n, maxSent)
 	}
 	return nil
 }

@@ -64,12 +64,17 @@ func (f *frames) next() (Head, *[]byte, error) {
 	case h.Body < 0:
 		return Head{}, nil, fmt.Errorf("a body of %d bytes", h.Body)
 	case h.Body > f.max:
-		return Head{}, nil, tunnel.LimitMessage.Status("pushtunnel: a body of %d bytes, above the limit of %d", h.Body, f.max).Err()
+		return Head{}, nil, exceeded(tunnel.LimitMessage, "pushtunnel: a body of %d bytes, above the limit of %d", h.Body, f.max)
 	}
 	f.r.Discard(size)
 	f.received.Add(uint64(size + h.Body)) //nolint:gosec // not negative
 	body, err := f.body(h.Body)
 	return h, body, err
+}
+
+// exceeded is the error of what has hit a limit of this end.
+func exceeded(l tunnel.Limit, format string, args ...any) error {
+	return tunnel.NewError(l.Status(format, args...), tunnel.OutcomeAnswered, l)
 }
 
 // body reads a body.
@@ -99,7 +104,7 @@ func (f *frames) body(size int) (*[]byte, error) {
 			next := min(size, 2*have)
 			if !f.take(int64(next)-held, held) {
 				bufpool.Pool.Put(body)
-				return nil, tunnel.LimitMemory.Status("pushtunnel: no room for a body of %d bytes: the limit %q is reached", size, string(tunnel.LimitMemory)).Err()
+				return nil, exceeded(tunnel.LimitMemory, "pushtunnel: no room for a body of %d bytes: the limit %q is reached", size, string(tunnel.LimitMemory))
 			}
 			held = int64(next)
 			more := bufpool.Pool.Get(next)

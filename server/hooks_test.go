@@ -173,3 +173,18 @@ func TestHooksOfManySessionsRunBesideEachOther(t *testing.T) {
 		}
 	})
 }
+
+func TestCreatedGetsTheServer(t *testing.T) {
+	var got []*server.Server
+	created := server.WithHooks(server.Hooks{Created: func(s *server.Server) {
+		if used, limit := s.Memory(); used != 0 || limit != 5 {
+			t.Errorf("got a memory of %d of %d bytes, want 0 of 5: New has not read all options yet", used, limit)
+		}
+		got = append(got, s)
+	}})
+	push := server.New(server.WithOptions(created, server.WithHooks(server.Hooks{}), created), server.WithMaxMemory(5))
+	wantSame(t, "servers", got, []*server.Server{push, push})
+	if used, limit := server.New(server.WithMaxMemory(0)).Memory(); used != 0 || limit != 0 {
+		t.Errorf("got a memory of %d of %d bytes, want 0 of 0 for no limit", used, limit)
+	}
+}

@@ -79,6 +79,15 @@ func (o *options) chain() {
 	}
 }
 
+// WithOptions makes one Option of several, for packages that have some to give.
+func WithOptions(opts ...Option) Option {
+	return optionFunc(func(o *options) {
+		for _, opt := range opts {
+			opt.apply(o)
+		}
+	})
+}
+
 // WithPicker sets how a call's session is chosen among those of its name. The
 // default is RoundRobin.
 func WithPicker(p Picker) Option { return optionFunc(func(o *options) { o.picker = p }) }
@@ -106,6 +115,8 @@ func WithDuplicates(d Duplicates) Option { return optionFunc(func(o *options) { 
 // one after the other, on a goroutine of that session: they may block, and may
 // call the client. Nil hooks are not called.
 type Hooks struct {
+	// Created is called by New, with the server that it is about to return.
+	Created func(*Server)
 	// Connected is called when a session takes calls.
 	Connected func(*Session)
 	// Disconnected is called when a session has ended. reason is nil if it ended

@@ -56,6 +56,11 @@ func New(opts ...Option) *Server {
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.gate.init(&s.opts)
 	s.reg.init(&s.opts, s.closing.Done())
+	for _, h := range s.opts.hooks {
+		if h.Created != nil {
+			h.Created(s)
+		}
+	}
 	return s
 }
 
@@ -86,6 +91,12 @@ func (s *Server) Session(id string) (*Session, bool) { return s.reg.byID(id) }
 // order of the names and then the oldest first.
 func (s *Server) Sessions(names ...string) iter.Seq[*Session] {
 	return s.Namespace("").Sessions(names...)
+}
+
+// Memory returns how many bytes of messages all sessions hold together, and how many
+// they may: see WithMaxMemory. Both are 0 if there is no limit.
+func (s *Server) Memory() (used, limit int64) {
+	return s.opts.tunnel.Memory.Used(), s.opts.tunnel.Memory.Size()
 }
 
 // Shutdown parts from all clients without loss. New sessions are refused. Each

@@ -59,6 +59,14 @@ func (b *Budget) Give(n int64) {
 	}
 }
 
+// Size returns how many bytes the Budget has in all, 0 if it has no end.
+func (b *Budget) Size() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.size
+}
+
 // Used returns how many bytes are taken.
 func (b *Budget) Used() int64 {
 	if b == nil {
