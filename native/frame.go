@@ -60,9 +60,9 @@ func (f *frames) next() (Head, *[]byte, error) {
 	h, err := f.head.Parse(b[:size])
 	switch {
 	case err != nil:
-		return Head{}, nil, fmt.Errorf("bad head: %w", err)
+		return Head{}, nil, broken("bad head: %w", err)
 	case h.Body < 0:
-		return Head{}, nil, fmt.Errorf("a body of %d bytes", h.Body)
+		return Head{}, nil, broken("a body of %d bytes", h.Body)
 	case h.Body > f.max:
 		return Head{}, nil, exceeded(tunnel.LimitMessage, "pushtunnel: a body of %d bytes, above the limit of %d", h.Body, f.max)
 	}
@@ -75,6 +75,11 @@ func (f *frames) next() (Head, *[]byte, error) {
 // exceeded is the error of what has hit a limit of this end.
 func exceeded(l tunnel.Limit, format string, args ...any) error {
 	return tunnel.NewError(l.Status(format, args...), tunnel.OutcomeAnswered, l)
+}
+
+// broken is the error of a peer that breaks the protocol.
+func broken(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", tunnel.ErrProtocol, fmt.Errorf(format, args...))
 }
 
 // body reads a body.

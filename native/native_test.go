@@ -18,6 +18,7 @@ import (
 	pb "github.com/pushtunnel/pushtunnel/examples/native/userpushpb"
 	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/native/java"
+	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
@@ -234,6 +235,54 @@ func TestStreamFormOfACall(t *testing.T) {
 	var r pb.PushResult
 	if err := s.RecvMsg(&r); err != nil || r.GetResult() != "c1 x " {
 		t.Errorf("got %v, %v", &r, err)
+	}
+}
+
+// A stream that is given up before its call was made has an end, too.
+func TestAbandonedStreamFormOfACall(t *testing.T) {
+	w := newWorld(t, nil)
+	dial(t, calls(w.addr), "c1", nil)
+	await(t, w.came, "client")
+	ctx, cancel := context.WithCancel(within(t))
+	finished := make(chan error, 2)
+	s, err := w.Client("c1").NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, pb.UserPushApi_ClientReceive_FullMethodName,
+		grpc.OnFinish(func(err error) { finished <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SendMsg(&pb.ClientReceiveRequest{Extra: "x", Data: &pb.PushData{}}); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := await(t, finished, "end"); status.Code(err) != codes.Canceled || !tunnel.NotSent(err) {
+		t.Errorf("it has ended with %v", err)
+	}
+	if err := s.RecvMsg(&pb.PushResult{}); status.Code(err) != codes.Canceled {
+		t.Errorf("then got %v", err)
+	}
+	if len(finished) > 0 {
+		t.Errorf("it has ended twice: %v", <-finished)
+	}
+}
+
+// A client that breaks the protocol is told apart from one whose connection is lost.
+func TestSessionsThatBreakTheProtocol(t *testing.T) {
+	w := newWorld(t, nil)
+	f := fake(t, w.addr)
+	f.send(native.TypeRequest, 1, registration(t, "c1"))
+	f.want(native.TypeResponse, 1)
+	await(t, w.came, "client")
+	f.send(native.TypePush, 1, nil)
+	if err := await(t, w.gone, "end"); server.ReasonOf(err) != server.ReasonProtocol {
+		t.Errorf("it has ended because of %q: %v", server.ReasonOf(err), err)
+	}
+	f = fake(t, w.addr)
+	f.send(native.TypeRequest, 1, registration(t, "c1"))
+	f.want(native.TypeResponse, 1)
+	await(t, w.came, "client")
+	f.Close()
+	if err := await(t, w.gone, "end"); server.ReasonOf(err) != server.ReasonLeft && server.ReasonOf(err) != server.ReasonLost {
+		t.Errorf("it has ended because of %q: %v", server.ReasonOf(err), err)
 	}
 }
 

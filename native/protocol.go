@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -158,7 +157,7 @@ func (p *protocol) take(c *conn, a tunnel.Acceptor, h Head, body *[]byte) error 
 		return nil
 	default:
 		bufpool.Pool.Put(body)
-		return fmt.Errorf("a frame of %v, which clients do not send", h.Type)
+		return broken("a frame of %v, which clients do not send", h.Type)
 	}
 }
 
@@ -209,20 +208,20 @@ func parseRegistration(h Head, b []byte) (*registration, string, error) {
 	reg := &registration{id: h.CorrelationID, process: h.LogID, acknowledged: h.Type == TypeRequest, at: time.Now()}
 	args, err := java.ParseArgs(body.Parameters, java.Limits{Depth: 1, Elements: 1}) // a name; the reader waits
 	if err != nil {
-		return nil, "", fmt.Errorf("a registration that cannot be read: %w", err)
+		return nil, "", broken("a registration that cannot be read: %w", err)
 	}
 	if len(args) == 0 || args[0] == nil {
 		return reg, "", nil // no name was set: Java clients send null then
 	}
 	name, ok := args[0].(string)
 	if !ok {
-		return nil, "", fmt.Errorf("a registration with a %T for a name", args[0])
+		return nil, "", broken("a registration with a %T for a name", args[0])
 	}
 	if strings.TrimSpace(name) == "" {
 		return reg, "", nil
 	}
 	if err := tunnel.CheckName(name); err != nil {
-		return nil, "", err
+		return nil, "", broken("%w", err)
 	}
 	return reg, name, nil
 }

@@ -3,11 +3,14 @@ package native
 import (
 	"context"
 	"io"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // unaryStream is a unary call in the form of a stream, for those that know only
@@ -18,12 +21,30 @@ type unaryStream struct {
 	method  string
 	opts    []grpc.CallOption
 	request any
-	sent    bool // request is there; SendMsg's
-	done    bool // the answer has been taken; RecvMsg's
+	sent    bool        // request is there; SendMsg's
+	done    bool        // the answer has been taken; RecvMsg's
+	made    atomic.Bool // the call was made, or never will be
+	stop    func() bool // stops waiting for the end of ctx
 }
 
 func newUnaryStream(ctx context.Context, l *link, method string, opts []grpc.CallOption) *unaryStream {
-	return &unaryStream{ctx: ctx, link: l, method: method, opts: opts}
+	s := &unaryStream{ctx: ctx, link: l, method: method, opts: opts}
+	s.stop = context.AfterFunc(ctx, s.abandoned)
+	return s
+}
+
+// abandoned tells that the call has ended if ctx does before it was made: nobody else
+// may.
+func (s *unaryStream) abandoned() {
+	if s.made.Swap(true) {
+		return
+	}
+	err := tunnel.NewError(status.FromContextError(s.ctx.Err()), tunnel.OutcomeNotSent, s.ctx.Err())
+	for _, o := range s.opts {
+		if o, ok := o.(grpc.OnFinishCallOption); ok {
+			o.OnFinish(err)
+		}
+	}
 }
 
 // Header returns no metadata: the protocol carries none.
@@ -52,9 +73,12 @@ func (s *unaryStream) RecvMsg(m any) error {
 	switch {
 	case s.done:
 		return io.EOF
-	case !s.sent:
+	case !s.sent && s.ctx.Err() == nil:
 		return status.Error(codes.Internal, "pushtunnel: RecvMsg before SendMsg")
+	case s.made.Swap(true):
+		return status.FromContextError(s.ctx.Err()).Err() // it was abandoned
 	}
 	s.done = true
+	s.stop()
 	return s.link.Invoke(s.ctx, s.method, s.request, m, s.opts...)
 }
