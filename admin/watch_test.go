@@ -115,6 +115,7 @@ func TestACallerThatDoesNotRead(t *testing.T) {
 		w := newWorld(t, everybody, nil, server.WithWatchBacklog(8))
 		slow, quick := w.watch(t.Context(), nil), w.watch(t.Context(), nil)
 		slow.until(t, 0)
+		quick.until(t, 0)
 		labels := map[string]string{"long": strings.Repeat("x", tunnel.MaxLabelValue)}
 		for i := range 2000 {
 			l := w.enter(tunnel.Peer{Name: fmt.Sprint(i), Labels: labels})
