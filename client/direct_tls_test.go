@@ -2,16 +2,9 @@ package client_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"net"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -19,53 +12,10 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/pushtunnel/pushtunnel/client"
+	"github.com/pushtunnel/pushtunnel/internal/certtest"
 	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
-
-// authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{pool: x509.NewCertPool()}
-	a.cert, a.key = a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true})
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-func (a *authority) sign(t *testing.T, c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key
-}
-
-// issue returns a certificate of this name, for this machine.
-func (a *authority) issue(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	cert, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
 
 // subject returns who the other end has proved to be.
 func subject(t *testing.T, p *peer.Peer) string {
@@ -133,9 +83,9 @@ func newFort(t *testing.T, creds func(*server.Server) credentials.TransportCrede
 // else changes: both know who the other is. Who does not know the transport gets
 // gRPC streams.
 func TestDirectOverTLS(t *testing.T) {
-	ca := newAuthority(t)
-	atServer := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "server")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool}
-	atClient := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "client")}, RootCAs: ca.pool}
+	ca := certtest.New(t)
+	atServer := &tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "server", "127.0.0.1")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}
+	atClient := &tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "client", "127.0.0.1")}, RootCAs: ca.Pool()}
 	direct := func(cfg *tls.Config) func(*server.Server) credentials.TransportCredentials {
 		return func(s *server.Server) credentials.TransportCredentials { return s.DirectCredentials(cfg).Clone() }
 	}
@@ -198,12 +148,12 @@ func TestDirectOverTLS(t *testing.T) {
 // A TLS client that agrees upon nothing is neither: gRPC refuses it, and it can't
 // get in by a preface. Nor can one that agrees upon gRPC.
 func TestTLSWithoutAnAgreement(t *testing.T) {
-	ca := newAuthority(t)
+	ca := certtest.New(t)
 	f := newFort(t, func(s *server.Server) credentials.TransportCredentials {
-		return s.DirectCredentials(&tls.Config{Certificates: []tls.Certificate{ca.issue(t, "server")}})
+		return s.DirectCredentials(&tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "server", "127.0.0.1")}})
 	})
 	for _, protocols := range [][]string{nil, {"h2"}} {
-		conn, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: ca.pool, NextProtos: protocols})
+		conn, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: ca.Pool(), NextProtos: protocols})
 		if err != nil {
 			t.Fatal(err)
 		}

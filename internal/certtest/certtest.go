@@ -58,13 +58,19 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 // the rest.
 func (a *Authority) Issue(tb testing.TB, names ...string) tls.Certificate {
 	tb.Helper()
-	return a.issue(tb, newKey(tb), names)
+	return a.issue(tb, newKey(tb), "somebody", names)
 }
 
-func (a *Authority) issue(tb testing.TB, key *ecdsa.PrivateKey, names []string) tls.Certificate {
+// IssueNamed is Issue with a common name.
+func (a *Authority) IssueNamed(tb testing.TB, common string, names ...string) tls.Certificate {
+	tb.Helper()
+	return a.issue(tb, newKey(tb), common, names)
+}
+
+func (a *Authority) issue(tb testing.TB, key *ecdsa.PrivateKey, common string, names []string) tls.Certificate {
 	tb.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1 + a.serial.Add(1)), Subject: pkix.Name{CommonName: "the common name"},
+		SerialNumber: big.NewInt(1 + a.serial.Add(1)), Subject: pkix.Name{CommonName: common},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
@@ -97,7 +103,7 @@ func (a *Authority) PEM() []byte {
 // IssueFor is Issue for a key that the caller has.
 func (a *Authority) IssueFor(tb testing.TB, key *ecdsa.PrivateKey, names ...string) tls.Certificate {
 	tb.Helper()
-	return a.issue(tb, key, names)
+	return a.issue(tb, key, "somebody", names)
 }
 
 // Pool returns a pool of this authority alone.

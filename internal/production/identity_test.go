@@ -55,7 +55,7 @@ func TestNobodyGetsANameThatIsNotTheirs(t *testing.T) {
 			codes.PermissionDenied, `pushtunnel: the client's certificate is for "garage", "kitchen2", not for "kitchen"`,
 		},
 		{
-			"with the name in the common name only", func(t *testing.T, f *fleet) []tls.Certificate { return []tls.Certificate{f.ca.Issue(t)} },
+			"with the name in the common name only", func(t *testing.T, f *fleet) []tls.Certificate { return []tls.Certificate{f.ca.IssueNamed(t, "kitchen")} },
 			codes.PermissionDenied, `pushtunnel: the client's certificate is for no name, not for "kitchen"`,
 		},
 	} {
