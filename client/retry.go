@@ -7,8 +7,9 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // stable is how long a session must last for the backoff to start over.
@@ -17,15 +18,7 @@ const stable = 5 * time.Second
 // Permanent reports whether a session that ended with err is of no use to try
 // again: the server refused the client's name or credentials, does not know
 // tunnels, or let another client take over the name. It is what Serve stops on.
-func Permanent(err error) bool {
-	switch status.Code(err) {
-	case codes.InvalidArgument, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
-		codes.FailedPrecondition, codes.Unimplemented, codes.Aborted:
-		return true
-	default:
-		return false
-	}
-}
+func Permanent(err error) bool { return tunnel.Permanent(status.Code(err)) }
 
 // retry says how long to wait before the next session.
 type retry struct {

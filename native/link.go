@@ -31,7 +31,8 @@ type link struct {
 	conns    []*conn
 	wake     chan struct{} // closed when conns changes; nil unless somebody waits for that
 	next     int
-	inFlight int
+	inFlight int // calls of both directions
+	pushes   int // those of them that this end makes
 	leaving  bool
 	ended    bool
 	err      error

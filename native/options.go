@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 
 	"github.com/pushtunnel/pushtunnel/internal/chain"
@@ -30,6 +31,7 @@ type options struct {
 	unknown      UnknownHandler
 	errors       ErrorPolicy
 	logger       *slog.Logger
+	failures     *rate.Limiter // of the log
 
 	// The server's.
 	services      *Services
@@ -61,6 +63,7 @@ func newOptions(opts []Option) *options {
 		frameTimeout: time.Minute,
 		timeout:      10 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
+		failures:     rate.NewLimiter(10, 100),
 
 		grace:         time.Second,
 		fresh:         50 * time.Millisecond,
@@ -159,7 +162,8 @@ const (
 func WithErrorPolicy(p ErrorPolicy) Option { return optionFunc(func(o *options) { o.errors = p }) }
 
 // WithLogger sets where is logged what the protocol cannot tell the peer: calls
-// that fail at WARN, late or broken frames at DEBUG. The default is nowhere.
+// that fail at WARN, 10 a second at most, late or broken frames at DEBUG. The default
+// is nowhere.
 func WithLogger(l *slog.Logger) Option { return optionFunc(func(o *options) { o.logger = l }) }
 
 // WithServices sets the services that native clients may call. Server only. The

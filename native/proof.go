@@ -32,13 +32,13 @@ func (l *link) enter(ctx context.Context, key string, oneWay bool) (*proof, erro
 			defer l.mu.Unlock()
 			return nil, l.gone()
 		}
-		if most := l.cfg.MaxOutgoingCalls; l.inFlight >= most {
+		if most := l.cfg.MaxOutgoingCalls; l.pushes >= most {
 			l.mu.Unlock()
 			return nil, tunnel.NewError(status.Newf(codes.ResourceExhausted, "pushtunnel: client %q: the limit %q is reached: %d calls at a time",
 				l.cfg.Remote.Name, string(tunnel.LimitOutgoingCalls), most), tunnel.OutcomeNotSent, tunnel.LimitOutgoingCalls)
 		}
 		if !l.careful || oneWay || l.opts.maxUnanswered <= 0 {
-			l.inFlight++
+			l.inFlight, l.pushes = l.inFlight+1, l.pushes+1
 			l.mu.Unlock()
 			return nil, nil
 		}
@@ -52,7 +52,7 @@ func (l *link) enter(ctx context.Context, key string, oneWay bool) (*proof, erro
 		}
 		switch {
 		case p.answered:
-			l.inFlight++
+			l.inFlight, l.pushes = l.inFlight+1, l.pushes+1
 			l.mu.Unlock()
 			return nil, nil
 		case p.missed >= l.opts.maxUnanswered:
@@ -63,7 +63,7 @@ func (l *link) enter(ctx context.Context, key string, oneWay bool) (*proof, erro
 				tunnel.OutcomeNotSent, nil)
 		case p.probing == nil:
 			p.probing = make(chan struct{})
-			l.inFlight++
+			l.inFlight, l.pushes = l.inFlight+1, l.pushes+1
 			l.mu.Unlock()
 			return p, nil
 		}
@@ -95,6 +95,9 @@ func (l *link) exit(p *proof, err error) {
 		p.probing = nil
 		l.mu.Unlock()
 	}
+	l.mu.Lock()
+	l.pushes--
+	l.mu.Unlock()
 	l.count(-1)
 }
 

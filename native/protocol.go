@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -262,14 +261,7 @@ func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error
 // heals reports whether a registration that was refused may do better later: then the
 // connection is closed without an answer, after which clients come back. An answer
 // tells them to stop.
-func heals(refused error) bool {
-	switch status.Code(refused) {
-	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
-		return true
-	default:
-		return false
-	}
-}
+func heals(refused error) bool { return refused != nil && !tunnel.Permanent(status.Code(refused)) }
 
 // appendRegisterResult appends the body of the answer to a registration: a
 // Response{int code; String message}, of which code 0 means success.

@@ -221,7 +221,9 @@ func (c *conn) attrs(method string) []slog.Attr {
 func (c *conn) failed(h Head, m *method, name string, err error) {
 	st := status.Convert(err)
 	reason := clip(st.Message())
-	c.opts.logger.LogAttrs(c.ctx, slog.LevelWarn, "native call failed", append(c.attrs(clip(name)), logattr.Reason(err)...)...)
+	if c.opts.failures.Allow() {
+		c.opts.logger.LogAttrs(c.ctx, slog.LevelWarn, "native call failed", append(c.attrs(clip(name)), logattr.Reason(err)...)...)
+	}
 	if h.Type == TypeRegister {
 		return
 	}

@@ -50,8 +50,8 @@ type Identity struct {
 //
 // The context ends when the handshake has taken too long. It has the metadata that
 // a gRPC client or a direct one has sent, and what interceptors have put in it. The
-// function runs on the connection's goroutine, once for each connection that says a
-// name: native clients have several.
+// function runs on a goroutine of the connection, once for each connection that says a
+// name: native clients have several. A panic in it is nobody's to catch.
 type IdentityFunc func(ctx context.Context, c Candidate) (Identity, error)
 
 // WithIdentity sets who decides what a client is called. The default is
@@ -111,7 +111,8 @@ func list(names []string) string {
 // token, which came in the metadata key "authorization", and returns that. The
 // claimed name must be the token's, and a claimed namespace, too. A client without
 // a token gets UNAUTHENTICATED; so does one whose token verify refuses with an
-// error that is no status.
+// error that is no status and no timeout. If verify can't tell because something
+// else is away, let it return UNAVAILABLE: then the client tries again.
 func TokenIdentity(verify func(ctx context.Context, token string) (Identity, error)) IdentityFunc {
 	return func(ctx context.Context, c Candidate) (Identity, error) {
 		token, err := auth.AuthFromMD(ctx, "bearer")
@@ -120,7 +121,7 @@ func TokenIdentity(verify func(ctx context.Context, token string) (Identity, err
 		}
 		id, err := verify(ctx, token)
 		if err != nil {
-			if _, ok := status.FromError(err); !ok && ctx.Err() == nil {
+			if _, ok := status.FromError(err); !ok && !late(ctx, err) {
 				err = status.Errorf(codes.Unauthenticated, "pushtunnel: the client's token is refused: %v", err)
 			}
 			return Identity{}, err
@@ -167,12 +168,19 @@ func (s *Server) identify(ctx context.Context, remote tunnel.Peer, p *peer.Peer)
 	return remote, nil
 }
 
+// late reports whether err says that something took too long, rather than that it
+// has failed.
+func late(ctx context.Context, err error) bool {
+	var timeout interface{ Timeout() bool }
+	return ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // refusal is what a client is told that err refuses.
 func refusal(ctx context.Context, c Candidate, err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || ctx.Err() != nil {
+	if late(ctx, err) {
 		return status.Errorf(codes.Unavailable, "pushtunnel: who client %q is could not be found out in time", c.Name)
 	}
 	return status.Errorf(codes.PermissionDenied, "pushtunnel: client %q is refused: %v", c.Name, err)

@@ -188,13 +188,15 @@ func (p *selectorParser) several() (values []string, err error) {
 }
 
 func (p *selectorParser) value() (string, error) {
-	if !p.take(`"`) {
+	rest, quoted := strings.CutPrefix(p.rest, `"`)
+	if !quoted {
 		v := p.word(",()")
 		if strings.Contains(v, `"`) {
 			return "", errors.New("a quote within a value")
 		}
 		return v, nil
 	}
+	p.rest = rest
 	var v strings.Builder
 	for i := 0; i < len(p.rest); i++ {
 		switch c := p.rest[i]; {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSelector(t *testing.T) {
-	labels := map[string]string{"region": "eu", "tier": "free", "empty": "", "odd": `a, "b" (c)`, "a.b/c-d_e": "x y"}
+	labels := map[string]string{"region": "eu", "tier": "free", "empty": "", "odd": `a, "b" (c)`, "a.b/c-d_e": "x y", "spaced": " b "}
 	for text, want := range map[string]bool{
 		"":                             true,
 		"  ":                           true,
@@ -42,6 +42,8 @@ func TestSelector(t *testing.T) {
 		"empty in (,x)":                true,
 		`odd="a, \"b\" (c)"`:           true,
 		`odd in ("x", "a, \"b\" (c)")`: true,
+		`spaced=" b "`:                 true,
+		`spaced=b`:                     false,
 		"a.b/c-d_e=x y":                true,
 		"region in(eu)":                true,
 	} {

@@ -69,7 +69,8 @@ func (c Claim) Metadata() metadata.MD {
 	return md
 }
 
-// ClaimFromMetadata returns the claim that a stream's metadata carry.
+// ClaimFromMetadata returns the claim that a stream's metadata carry. With an error it
+// is what of it is right: the name, or nothing.
 func ClaimFromMetadata(md metadata.MD) (Claim, error) {
 	name, err := NameFromMetadata(md)
 	if err != nil {
@@ -100,7 +101,10 @@ func ClaimFromMetadata(md metadata.MD) (Claim, error) {
 		}
 		c.Labels[k] = v
 	}
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return Claim{Name: name}, err // what is wrong may be long
+	}
+	return c, nil
 }
 
 func values(md metadata.MD, key, binKey string) []string {

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -61,6 +62,19 @@ func OutcomeOf(err error) Outcome {
 		return e.outcome
 	}
 	return OutcomeAnswered
+}
+
+// Permanent reports whether a session that was refused, or has ended, with this code
+// is of no use to try again: the client stops. See PushTunnel.Connect in
+// proto/pushtunnel.proto.
+func Permanent(code codes.Code) bool {
+	switch code {
+	case codes.InvalidArgument, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+		codes.FailedPrecondition, codes.Unimplemented, codes.Aborted:
+		return true
+	default:
+		return false
+	}
 }
 
 // NotSent reports whether err is of a call of which no byte has left this

@@ -23,9 +23,9 @@ import (
 
 // Client names a client, with what is known of it.
 func Client(p tunnel.Peer) []slog.Attr {
-	attrs := []slog.Attr{slog.String("client", p.Name)}
+	attrs := []slog.Attr{slog.String("client", clip(p.Name))}
 	for _, a := range []slog.Attr{
-		slog.String("namespace", p.Namespace), slog.String("subject", p.Subject),
+		slog.String("namespace", clip(p.Namespace)), slog.String("subject", clip(p.Subject)),
 		slog.String("session", p.Session), slog.String("protocol", p.Protocol),
 	} {
 		if a.Value.String() != "" {
@@ -54,15 +54,15 @@ func Addr(a net.Addr) slog.Attr {
 // Method is a call's method.
 func Method(name string) slog.Attr { return slog.String("method", name) }
 
-// maxReason is how many bytes of a reason are logged: the other end may have had
-// its say in it.
-const maxReason = 1 << 10
+// longest is how many bytes of a text are logged in which the other end may have had
+// its say.
+const longest = 1 << 10
 
 func clip(s string) string {
-	if len(s) <= maxReason {
+	if len(s) <= longest {
 		return s
 	}
-	return s[:maxReason] + "..."
+	return s[:longest] + "..."
 }
 
 // Reason tells why something has ended or failed.
