@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,21 +23,39 @@ type gate struct {
 
 	connects *rate.Limiter // nil: at any rate
 	returns  *rate.Limiter // when those that are refused may come back
+	share    float64       // of connects for a subject, in a second; 0: any
+	burst    int           // and at once
 
 	conns atomic.Int64 // there are so many connections
 
 	// mu guards what follows: the sessions from their handshake to their end.
 	mu       sync.Mutex
 	inside   int
-	subjects map[string]int
+	subjects map[string]*subject
 }
+
+// subject is what is known of an identity that has sessions, or has had some a short
+// while ago.
+type subject struct {
+	sessions int
+	connects *rate.Limiter // nil: at any rate
+}
+
+// mostIdle is how many subjects without sessions are remembered.
+const mostIdle = 10_000
+
+// moving is how many sessions of a name or a subject may be on their way out besides
+// those that a limit allows, if the limit itself is less: clients that move have two
+// for a while.
+const moving = 8
 
 // longestReturn is the longest time after which a client is asked to come back.
 const longestReturn = time.Minute
 
 func (g *gate) init(o *options) {
 	g.sessions, g.perSubject, g.connections = o.maxSessions, o.maxPerSubject, o.maxConnections
-	g.subjects = make(map[string]int)
+	g.subjects = make(map[string]*subject)
+	g.share, g.burst = o.subjectRate, max(o.subjectBurst, 1)
 	if o.connectRate > 0 {
 		g.connects = rate.NewLimiter(rate.Limit(o.connectRate), max(o.connectBurst, 1))
 		g.returns = rate.NewLimiter(rate.Limit(o.connectRate), 1)
@@ -46,36 +65,78 @@ func (g *gate) init(o *options) {
 // enter counts a session of a subject in. An error says which limit it has hit.
 //
 // A client that moves has two sessions for a while, which the registry allows: so
-// here a subject has twice as many.
-func (g *gate) enter(subject string) error {
-	if g.connects != nil && !g.connects.Allow() {
-		return g.later()
-	}
+// here a subject has twice as many, and moving more at least.
+//
+// What is a subject's own is looked at first: one that is refused for that does not
+// use up what all share.
+func (g *gate) enter(name string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.sessions > 0 && g.inside >= g.sessions {
 		return exceeded(tunnel.LimitSessions, "%d sessions of the server", g.sessions)
 	}
-	if subject != "" {
-		if g.perSubject > 0 && g.subjects[subject] >= 2*g.perSubject {
-			return exceeded(tunnel.LimitSessionsPerSubject, "%d sessions of %q", g.perSubject, subject)
+	s := g.subject(name)
+	if s != nil {
+		if g.perSubject > 0 && s.sessions >= g.perSubject+max(g.perSubject, moving) {
+			return exceeded(tunnel.LimitSessionsPerSubject, "%d sessions of %q", g.perSubject, name)
 		}
-		g.subjects[subject]++
+		if s.connects != nil && !s.connects.Allow() {
+			after := time.Duration(float64(time.Second) / g.share)
+			return retryAfter(after, tunnel.LimitConnectRatePerSubject, "%v sessions of %q in a second", g.share, name)
+		}
+	}
+	if g.connects != nil && !g.connects.Allow() {
+		return g.later()
+	}
+	if s != nil {
+		s.sessions++
 	}
 	g.inside++
 	return nil
 }
 
+// subject returns what is known of a subject, nil for none. g.mu is held.
+func (g *gate) subject(name string) *subject {
+	if name == "" {
+		return nil
+	}
+	if s := g.subjects[name]; s != nil {
+		return s
+	}
+	if len(g.subjects) >= g.inside+mostIdle {
+		g.tidy()
+	}
+	s := &subject{}
+	if g.share > 0 {
+		s.connects = rate.NewLimiter(rate.Limit(g.share), g.burst)
+	}
+	g.subjects[name] = s
+	return s
+}
+
+// spent reports whether it matters that a subject has been there.
+func (g *gate) spent(s *subject) bool {
+	return s.sessions > 0 || s.connects != nil && s.connects.Tokens() < float64(g.burst)
+}
+
+// tidy forgets subjects without sessions: those that do not matter, and if there are
+// many others, those too. g.mu is held.
+func (g *gate) tidy() {
+	maps.DeleteFunc(g.subjects, func(_ string, s *subject) bool { return !g.spent(s) })
+	if len(g.subjects) >= g.inside+mostIdle/2 {
+		maps.DeleteFunc(g.subjects, func(_ string, s *subject) bool { return s.sessions == 0 })
+	}
+}
+
 // leave counts a session out.
-func (g *gate) leave(subject string) {
+func (g *gate) leave(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
-	if subject == "" {
-		return
-	}
-	if g.subjects[subject]--; g.subjects[subject] == 0 {
-		delete(g.subjects, subject)
+	if s := g.subjects[name]; s != nil {
+		if s.sessions--; !g.spent(s) {
+			delete(g.subjects, name)
+		}
 	}
 }
 
@@ -88,7 +149,12 @@ func (g *gate) later() error {
 	} else {
 		r.Cancel()
 	}
-	st := tunnel.LimitConnectRate.Status("pushtunnel: the limit %q is reached: %v sessions in a second", string(tunnel.LimitConnectRate), g.connects.Limit())
+	return retryAfter(after, tunnel.LimitConnectRate, "%v sessions in a second", g.connects.Limit())
+}
+
+// retryAfter is exceeded for a client that is told when to come back.
+func retryAfter(after time.Duration, l tunnel.Limit, format string, args ...any) error {
+	st := status.Convert(exceeded(l, format, args...))
 	if hinted, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after)}); err == nil {
 		st = hinted
 	}

@@ -16,6 +16,8 @@ type limits struct {
 	maxConnections int
 	connectRate    float64
 	connectBurst   int
+	subjectRate    float64
+	subjectBurst   int
 	callRate       float64
 	callBurst      int
 }
@@ -27,6 +29,8 @@ var defaultLimits = limits{
 	maxConnections: 100_000,
 	connectRate:    1000,
 	connectBurst:   10_000,
+	subjectRate:    10,
+	subjectBurst:   1000,
 }
 
 // defaultMemory is how many bytes of messages a server holds.
@@ -71,6 +75,15 @@ func WithMaxConnections(n int) Option { return optionFunc(func(o *options) { o.m
 // 10,000; a rate of 0 is no limit.
 func WithConnectRate(perSecond float64, burst int) Option {
 	return optionFunc(func(o *options) { o.connectRate, o.connectBurst = perSecond, burst })
+}
+
+// WithConnectRatePerSubject sets how many sessions of an Identity.Subject come in a
+// second, and how many at once. One more is refused with RESOURCE_EXHAUSTED and told
+// when to come back, and does not count for WithConnectRate: so one client that
+// comes again and again keeps no others out. Clients without a subject are not
+// counted. The defaults are 10 and 1,000; a rate of 0 is no limit.
+func WithConnectRatePerSubject(perSecond float64, burst int) Option {
+	return optionFunc(func(o *options) { o.subjectRate, o.subjectBurst = perSecond, burst })
 }
 
 // WithCallRate sets how many calls are made to a session in a second, and how many

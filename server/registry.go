@@ -24,6 +24,7 @@ type registry struct {
 	waiters  map[key]*waiter
 	order    order          // the sessions that are in names
 	subjects map[string]int // how many of those each subject has
+	retired  map[key]int    // how many sessions of a name go on that take no more calls
 	gone     chan struct{}  // closed, and made anew, when the last session goes
 	revision uint64         // how many sessions have come into the order and left it
 	watchers int
@@ -67,6 +68,7 @@ func (r *registry) init(o *options, closed <-chan struct{}) {
 	r.ids = make(map[string]*Session)
 	r.waiters = make(map[key]*waiter)
 	r.subjects = make(map[string]int)
+	r.retired = make(map[key]int)
 	r.gone = make(chan struct{})
 	r.closed = closed
 }
@@ -128,7 +130,7 @@ func (r *registry) add(s *Session, previous string, lost bool) (replaced []*Sess
 // room reports which limit stands against a session whose name has so many others,
 // when those in left have left. r.mu is held.
 func (r *registry) room(s *Session, others int, left []*Session) error {
-	if r.perName > 0 && others >= r.perName {
+	if r.perName > 0 && (others >= r.perName || r.retired[s.key()] >= max(r.perName, moving)) {
 		return exceeded(tunnel.LimitSessionsPerName, "%d sessions of %v", r.perName, s.key())
 	}
 	subject := s.peer.Subject
@@ -163,6 +165,7 @@ func (r *registry) delist(s *Session) {
 		return
 	}
 	r.note(SessionLeft, s)
+	r.retired[s.key()]++ // until remove
 	if subject := s.peer.Subject; subject != "" {
 		if r.subjects[subject]--; r.subjects[subject] == 0 {
 			delete(r.subjects, subject)
@@ -214,6 +217,9 @@ func (r *registry) remove(s *Session) {
 	}
 	r.retireLocked(s)
 	delete(r.ids, s.ID())
+	if r.retired[s.key()]--; r.retired[s.key()] == 0 {
+		delete(r.retired, s.key())
+	}
 	if len(r.ids) == 0 {
 		close(r.gone)
 		r.gone = make(chan struct{})

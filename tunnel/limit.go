@@ -28,6 +28,8 @@ const (
 	LimitConnections Limit = "connections"
 	// LimitConnectRate is how many sessions come in a second.
 	LimitConnectRate Limit = "connect_rate"
+	// LimitConnectRatePerSubject is how many sessions of an identity come in a second.
+	LimitConnectRatePerSubject Limit = "connect_rate_per_subject"
 	// LimitCalls is how many calls an end serves at a time on a session.
 	LimitCalls Limit = "calls"
 	// LimitOutgoingCalls is how many calls an end makes at a time on a session.
