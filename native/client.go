@@ -19,8 +19,7 @@ type client struct {
 	roster   *roster
 	key      rosterKey
 	acceptor tunnel.Acceptor
-	claimed  string // the name that it has said
-	process  int64  // as it has said itself; 0 if it has not
+	process  int64 // as it has said itself; 0 if it has not
 
 	// roster.mu guards what follows.
 	seen    []int64     // the ids of its registrations, the newest last
@@ -111,7 +110,7 @@ func (p *protocol) join(c *conn, a tunnel.Acceptor, reg registration) error {
 			r.forget(cl) // it has ended just now
 			continue
 		}
-		c.client = cl
+		c.client, c.claimed = cl, reg.name
 		first := len(cl.seen) == 1
 		if first && cl.careful {
 			cl.waiting = time.AfterFunc(max(p.opts.grace, p.opts.fresh), cl.ready)
@@ -141,7 +140,7 @@ func (p *protocol) newClient(c *conn, key rosterKey, remote tunnel.Peer, reg reg
 	remote.Session = rand.Text()
 	cfg := p.config(c, key.acceptor, remote)
 	cl := &client{
-		link: newLink(serverRole, p.opts, cfg, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor, claimed: reg.name, process: reg.process,
+		link: newLink(serverRole, p.opts, cfg, p.pushes), roster: &p.roster, key: key, acceptor: key.acceptor, process: reg.process,
 	}
 	cl.careful = !reg.acknowledged
 	return cl

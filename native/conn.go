@@ -63,6 +63,7 @@ type conn struct {
 
 	// The server's; see client.go. client and spoken are the reader's; pushable is set before the connection joins a client.
 	client   *client
+	claimed  string    // the name that it has said, if it has a client
 	spoken   bool      // it has sent something besides registrations
 	pushable time.Time // when a Java peer is ready for pushes
 }
@@ -72,7 +73,7 @@ type conn struct {
 func newConn(ctx context.Context, nc net.Conn, r role, opts *options, cfg *tunnel.Config) *conn {
 	c := &conn{role: r, nc: nc, opts: opts}
 	c.cfg.Store(cfg)
-	c.in = frames{conn: nc, r: netio.NewReader(nc), head: opts.head, max: opts.maxBody, patience: opts.frameTimeout}
+	c.in = frames{conn: nc, r: netio.NewReader(nc), head: opts.head, max: opts.maxBody, stranger: min(opts.maxStranger, opts.maxBody), known: r.asks == TypeRequest, patience: opts.frameTimeout}
 	c.out = netio.NewWriter(nc, func(err error) { c.close(c.lost(err)) })
 	if r.asks == TypePush && opts.callRate > 0 {
 		c.rate = rate.NewLimiter(rate.Limit(opts.callRate), max(opts.callBurst, 1))

@@ -28,7 +28,8 @@ type frames struct {
 	patience time.Duration  // for the rest of a frame that has begun, each piece of it; 0: for ever
 	timed    bool           // the connection has a read deadline
 	memory   *tunnel.Budget // what bodies that are not complete are counted in
-	known    bool           // whose connection it is: others leave half of the memory to those
+	known    bool           // whose connection it is: strangers get less of all
+	stranger int            // the largest body of a stranger
 	received atomic.Uint64  // bytes of frames
 }
 
@@ -63,6 +64,8 @@ func (f *frames) next() (Head, *[]byte, error) {
 		return Head{}, nil, broken("bad head: %w", err)
 	case h.Body < 0:
 		return Head{}, nil, broken("a body of %d bytes", h.Body)
+	case !f.known && h.Body > f.stranger:
+		return Head{}, nil, tunnel.LimitMessage.Status("pushtunnel: a body of %d bytes, above the limit of %d for connections without a client name", h.Body, f.stranger).Err()
 	case h.Body > f.max:
 		return Head{}, nil, exceeded(tunnel.LimitMessage, "pushtunnel: a body of %d bytes, above the limit of %d", h.Body, f.max)
 	}
@@ -94,8 +97,10 @@ func (f *frames) body(size int) (*[]byte, error) {
 	held := int64(0)
 	defer func() { f.memory.Give(held) }()
 	for have := 0; ; {
-		if err := f.within(f.patience); err != nil {
-			return nil, err
+		if have == 0 || f.known { // a stranger has so long for all of it
+			if err := f.within(f.patience); err != nil {
+				return nil, err
+			}
 		}
 		end := min(len(*body), have+piece)
 		if err := f.r.ReadFull((*body)[have:end]); err != nil {

@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,7 @@ type link struct {
 	cfg     *tunnel.Config // what this end's user has set, for the calls it makes; never changes
 	methods *methods       // that can be called at the peer
 	careful bool           // the peer is a Java client, which a push may cost a thread
+	held    atomic.Int64   // bytes of calls of this end that have no answer yet
 
 	readers sync.WaitGroup // of the goroutines that belong to it; the client's
 	done    chan struct{}  // closed when the session has ended
@@ -66,6 +68,11 @@ func (l *link) exchange(ctx context.Context, call *tunnel.UnaryCall) error {
 	}
 	oneWay := r.method != nil && r.method.OneWay
 	defer bufpool.Pool.Put(r.frame)
+	size := int64(len(*r.frame)) + waiting
+	if err := l.reserve(size); err != nil {
+		return err
+	}
+	defer l.release(size)
 	p, err := l.enter(ctx, r.key, oneWay)
 	if err != nil {
 		return err
@@ -76,6 +83,33 @@ func (l *link) exchange(ctx context.Context, call *tunnel.UnaryCall) error {
 		return err
 	}
 	return r.decode(answer)
+}
+
+// waiting is what a call of this end counts for besides its frame.
+const waiting = 512
+
+// reserve makes room for a call of this end, whose frame is held until it has its
+// answer.
+func (l *link) reserve(n int64) error {
+	all := l.held.Add(n)
+	limit := tunnel.Limit("")
+	switch {
+	case all > l.cfg.MaxQueued && all > n:
+		limit = tunnel.LimitQueued
+	case !l.cfg.Memory.Take(n, all-n):
+		limit = tunnel.LimitMemory
+	default:
+		return nil
+	}
+	l.held.Add(-n)
+	return tunnel.NewError(status.Newf(codes.ResourceExhausted, "pushtunnel: client %q: too much waits for answers: the limit %q is reached",
+		l.cfg.Remote.Name, string(limit)), tunnel.OutcomeNotSent, limit)
+}
+
+// release gives back what was reserved.
+func (l *link) release(n int64) {
+	l.held.Add(-n)
+	l.cfg.Memory.Give(n)
 }
 
 // send sends a request and returns the body of the answer, nil if nobody waits

@@ -25,6 +25,7 @@ type options struct {
 	name         string
 	head         HeadCodec
 	maxBody      int
+	maxStranger  int
 	frameTimeout time.Duration
 	timeout      time.Duration
 	pushes       []*grpc.ServiceDesc
@@ -60,6 +61,7 @@ func newOptions(opts []Option) *options {
 		name:         "native",
 		head:         BRPC,
 		maxBody:      64 << 20,
+		maxStranger:  4 << 20,
 		frameTimeout: time.Minute,
 		timeout:      10 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
@@ -114,8 +116,13 @@ func WithName(name string) Option { return optionFunc(func(o *options) { o.name 
 // receives is bounded by server.WithMaxRecvMsgSize and its like as well.
 func WithMaxBody(n int) Option { return optionFunc(func(o *options) { o.maxBody = n }) }
 
+// WithMaxAnonymousBody is WithMaxBody for connections that have not registered a name.
+// The default is 4 MiB. Server only.
+func WithMaxAnonymousBody(n int) Option { return optionFunc(func(o *options) { o.maxStranger = n }) }
+
 // WithFrameTimeout sets how long a peer may take to send the rest of a frame that
-// it has begun, for each 128 KiB of it. The default is 1 minute; 0 is for ever.
+// it has begun: for each 128 KiB of it, or for all if it has not registered a name.
+// The default is 1 minute; 0 is for ever.
 func WithFrameTimeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.frameTimeout = d })
 }

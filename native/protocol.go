@@ -190,6 +190,9 @@ func (p *protocol) tryRegister(c *conn, a tunnel.Acceptor, h Head, b []byte) (bo
 		return false, err
 	}
 	reg.name = name
+	if c.rate != nil && !c.rate.Allow() { // each asks who the client is
+		return true, tunnel.LimitCallRate.Status("pushtunnel: the limit %q is reached: %v calls in a second", string(tunnel.LimitCallRate), c.rate.Limit()).Err()
+	}
 	err = p.register(c, a, reg)
 	p.setIdle(c)
 	return true, err
@@ -229,7 +232,7 @@ func parseRegistration(h Head, b []byte) (*registration, string, error) {
 // counts. Without one the client is anonymous: it may call, and is not pushed to.
 func (p *protocol) register(c *conn, a tunnel.Acceptor, reg *registration) error {
 	var refused error
-	if cl := c.client; cl != nil && cl.claimed != reg.name {
+	if cl := c.client; cl != nil && c.claimed != reg.name {
 		c.client = nil
 		cl.left(c, nil)
 	}

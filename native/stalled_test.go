@@ -72,7 +72,7 @@ func TestCallsOfAPeerAreBounded(t *testing.T) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}}, native.WithLogger(slog.New(refused)))
+	}}, native.WithLogger(slog.New(refused)), native.WithMaxAnonymousBody(64<<20))
 	f := fake(t, w.addr)
 	const size = 20 << 20 // of 64 MiB in all
 	text := strings.Repeat("x", size)

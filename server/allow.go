@@ -16,7 +16,13 @@ import (
 // below TLS, so that strangers cost no handshake. A peer that has no IP address is
 // a stranger.
 func (s *Server) AllowAddresses(l net.Listener, networks ...netip.Prefix) net.Listener {
-	return &allowing{l, s, slices.Clone(networks)}
+	networks = slices.Clone(networks)
+	for i, n := range networks {
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			networks[i] = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+	}
+	return &allowing{l, s, networks}
 }
 
 type allowing struct {
@@ -33,12 +39,12 @@ func (l *allowing) Accept() (net.Conn, error) {
 			return conn, err
 		}
 		c := connCandidate("", conn)
-		l.server.reject(c, status.Errorf(codes.PermissionDenied, "pushtunnel: the address %v is not allowed", c.Peer.Addr)) //nolint:errcheck // there is nobody to be told
 		conn.Close()
+		l.server.reject(c, status.Errorf(codes.PermissionDenied, "pushtunnel: the address %v is not allowed", c.Peer.Addr)) //nolint:errcheck // there is nobody to be told
 	}
 }
 
 func (l *allowing) allows(a net.Addr) bool {
 	from, err := netip.ParseAddrPort(a.String())
-	return err == nil && slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) })
+	return err == nil && slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap().WithZone("")) })
 }

@@ -118,8 +118,9 @@ func WithMaxQueued(n int64) Option {
 // WithMaxMemory sets how many bytes of messages all sessions hold together: what
 // waits to be sent, what has come and was not taken beyond the first window of each
 // call, and bodies of native frames that are not complete. When half of it is used,
-// a session that holds 64 KiB gets no more: so a few that hold much do not keep the
-// others from being served. A call that finds no room fails with
+// nothing more is given to a session that would hold more than 64 KiB then: so a few
+// that hold much do not keep small calls to the others from being served. Native
+// connections without a name get a quarter. A call that finds no room fails with
 // RESOURCE_EXHAUSTED; a native connection that needs some ends. The default is 1
 // GiB; 0 is no limit.
 func WithMaxMemory(n int64) Option {

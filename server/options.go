@@ -123,8 +123,9 @@ type Hooks struct {
 	// in order, and a status error otherwise.
 	Disconnected func(s *Session, reason error)
 	// Refused is called when a client, or a connection that has not said whose it
-	// is, is not let in, on the goroutine of its connection. reason is what it is
-	// told, as far as it can be; tunnel.LimitOf tells whether it is a limit.
+	// is, is not let in. It must not block: it may be called by the goroutine that
+	// accepts connections. reason is what the client is told, as far as it can be;
+	// tunnel.LimitOf tells whether it is a limit.
 	Refused func(c Candidate, reason error)
 }
 

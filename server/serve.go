@@ -63,8 +63,8 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 		}
 		if !s.gate.connect() {
 			s.gate.disconnect()
-			s.reject(connCandidate("", conn), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
 			conn.Close()
+			s.reject(connCandidate("", conn), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
 			continue
 		}
 		conns.Add(1)

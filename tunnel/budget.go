@@ -25,19 +25,19 @@ func NewBudget(bytes int64) *Budget {
 // and takes none, if there are not so many, or it would hold more than 64 KiB and
 // leave less than half of the Budget to others.
 func (b *Budget) Take(n, held int64) bool {
-	if held+n > little {
-		return b.TakeSpare(n)
+	if b == nil || held+n <= little {
+		return b.take(n, 0)
 	}
-	return b.take(n, 0)
+	return b.take(n, b.size/2)
 }
 
-// TakeSpare takes n bytes for somebody who shall leave half of the Budget to
-// others, however little it is.
+// TakeSpare takes n bytes for somebody who has no session, and shall leave three
+// quarters of the Budget to those that have one.
 func (b *Budget) TakeSpare(n int64) bool {
 	if b == nil {
 		return true
 	}
-	return b.take(n, b.size/2)
+	return b.take(n, b.size/4*3)
 }
 
 // take takes n bytes if it leaves so many.

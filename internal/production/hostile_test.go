@@ -166,6 +166,15 @@ func TestHostileClients(t *testing.T) {
 			t.Errorf("%s has %d sessions at the end, want the one that it had", name, n)
 		}
 	}
+	// What was held is given back, whatever way it ended.
+	f.Close()
+	held, limit := f.Memory()
+	for ctx := within(t); held != 0 && ctx.Err() == nil; held, _ = f.Memory() {
+		rest(ctx, time.Millisecond) // handlers of native calls may outlive Close
+	}
+	if held != 0 || limit != hostileMemory {
+		t.Errorf("%d bytes of %d are taken when the server is closed", held, limit)
+	}
 	used, bound := peak()-before, uint64(hostileMemory+(hostileSessions+hostileConnections)*perSession)
 	t.Logf("%d calls to the honest, none failed; %d pushes to attackers; attacks %v; refused %v; ended %v; memory %d MiB above %d MiB, bound %d MiB",
 		calls.Load(), pushed.Load(), r.Attacks, refused, ended, int64(used)>>20, before>>20, bound>>20) //nolint:gosec // it may have shrunk

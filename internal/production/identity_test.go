@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -55,7 +57,9 @@ func TestNobodyGetsANameThatIsNotTheirs(t *testing.T) {
 			codes.PermissionDenied, `pushtunnel: the client's certificate is for "garage", "kitchen2", not for "kitchen"`,
 		},
 		{
-			"with the name in the common name only", func(t *testing.T, f *fleet) []tls.Certificate { return []tls.Certificate{f.ca.IssueNamed(t, "kitchen")} },
+			"with the name in the common name only", func(t *testing.T, f *fleet) []tls.Certificate {
+				return []tls.Certificate{f.ca.IssueNamed(t, "kitchen")}
+			},
 			codes.PermissionDenied, `pushtunnel: the client's certificate is for no name, not for "kitchen"`,
 		},
 	} {
@@ -221,6 +225,41 @@ func TestIdentityThatGrantsNoName(t *testing.T) {
 		wantStatus(t, "the hook", r.reason, codes.Internal, "pushtunnel: the server's identity function has made a mistake: the client name is empty")
 		f.wantNames(t)
 	})
+}
+
+// A client that is refused for now comes back, whatever its protocol.
+func TestRefusalsThatHeal(t *testing.T) {
+	for what, reason := range map[string]error{
+		"a status":             status.Error(codes.NotFound, "not yet"),
+		"a timeout":            fmt.Errorf("keys: %w", context.DeadlineExceeded),
+		"a timeout of the net": &net.DNSError{IsTimeout: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			each(t, func(t *testing.T, way string) {
+				times := 0
+				verify := func(ctx context.Context, c server.Candidate) (server.Identity, error) {
+					if times++; times < 3 {
+						return server.Identity{}, reason
+					}
+					return server.TrustClaims(ctx, c)
+				}
+				f := launch(t, server.WithIdentity(verify))
+				f.come(t, way, "kitchen", nil)
+			})
+		})
+	}
+}
+
+// The same for a token that can't be checked now.
+func TestATokenThatCanNotBeCheckedNow(t *testing.T) {
+	times := 0
+	f := launch(t, server.WithIdentity(server.TokenIdentity(func(context.Context, string) (server.Identity, error) {
+		if times++; times < 3 {
+			return server.Identity{}, fmt.Errorf("keys: %w", context.DeadlineExceeded)
+		}
+		return server.Identity{Name: "kitchen"}, nil
+	})))
+	f.come(t, "grpc", "kitchen", nil, client.WithMetadata(metadata.Pairs("authorization", "Bearer x")))
 }
 
 // An identity function that does not come back is given up, and does not keep

@@ -264,6 +264,10 @@ func TestMemoryOfNativeFrames(t *testing.T) {
 	m := f.come(t, "native", "a", nil)
 	wantAnswer(t, f.Client("a"), "a hello")
 	m.cancel()
+	f.Close()
+	if used, _ := f.Memory(); used != 0 {
+		t.Errorf("%d bytes are taken at the end", used)
+	}
 }
 
 func isReset(err error) bool {
