@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -190,16 +191,28 @@ func (r *run) connect() (*session, error) {
 	return s, nil
 }
 
+// openingTime is how long a session may take to open when Shutdown has been called.
+const openingTime = 100 * time.Millisecond
+
 // dial opens a session, within the connect timeout.
 func (r *run) dial(cfg tunnel.Config) (tunnel.Link, error) {
 	// A gRPC stream lives in this context. What ends Serve ends it only until it
-	// is open: after that it ends in order.
+	// is open: after that it ends in order. Shutdown leaves a moment for that: the
+	// server may be calling already.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
-	defer context.AfterFunc(r.ctx, cancel)()
-	defer context.AfterFunc(r.c.leaving, cancel)()
-	timer := time.AfterFunc(r.c.opts.connectTimeout, cancel)
+	var settled atomic.Bool // it is open, or given up
+	giveUp := func() {
+		if !settled.Swap(true) {
+			cancel()
+		}
+	}
+	defer context.AfterFunc(r.ctx, giveUp)()
+	defer context.AfterFunc(r.c.patience, giveUp)()
+	defer context.AfterFunc(r.c.leaving, func() { time.AfterFunc(openingTime, giveUp) })()
+	timer := time.AfterFunc(r.c.opts.connectTimeout, giveUp)
 	defer timer.Stop()
 	s, err := r.c.dialer.Dial(ctx, cfg)
+	settled.Store(true)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = status.Errorf(codes.Unavailable, "pushtunnel: no session within %v: %s", r.c.opts.connectTimeout, status.Convert(err).Message())

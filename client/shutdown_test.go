@@ -45,18 +45,25 @@ func TestShutdownOfAnIdleClient(t *testing.T) {
 	})
 }
 
-// Shutdown is at once where there is nothing to wait for.
+// opening is how long Shutdown waits for a session that is being opened.
+const opening = 100 * time.Millisecond
+
+// Shutdown is at once where there is nothing to wait for, and leaves a session that is
+// being opened a moment.
 func TestShutdownOfAClientWithoutASession(t *testing.T) {
-	for why, play1 := range map[string]func(int, stream) error{
-		"it waits for a hello":           func(_ int, s stream) error { return finish(s) },
-		"it waits before it tries again": func(int, stream) error { return status.Error(codes.Unavailable, "away") },
+	for why, test := range map[string]struct {
+		play  func(int, stream) error
+		after time.Duration
+	}{
+		"it waits for a hello":           {func(_ int, s stream) error { return finish(s) }, opening},
+		"it waits before it tries again": {func(int, stream) error { return status.Error(codes.Unavailable, "away") }, 0},
 	} {
 		t.Run(why, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tried := 0
 				c := run(t, play(t, func(n int, s stream) error {
 					tried++
-					return play1(n, s)
+					return test.play(n, s)
 				}), client.WithBackoff(backoff.Config{BaseDelay: 1000 * time.Hour, MaxDelay: 1000 * time.Hour, Multiplier: 1}))
 				synctest.Wait()
 				start := time.Now()
@@ -64,7 +71,7 @@ func TestShutdownOfAClientWithoutASession(t *testing.T) {
 					t.Errorf("got %v, want nil", err)
 				}
 				c.wantServed(t, nil)
-				elapsed(t, start, 0)
+				elapsed(t, start, test.after)
 				if tried != 1 {
 					t.Errorf("got %d streams, want 1", tried)
 				}
@@ -80,7 +87,26 @@ func TestShutdownOfAClientWithoutASession(t *testing.T) {
 				t.Errorf("got %v, want nil", err)
 			}
 			c.wantServed(t, nil)
-			elapsed(t, start, 0)
+			elapsed(t, start, opening)
+		})
+	})
+	t.Run("its session opens meanwhile", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan error, 1)
+			c := run(t, play(t, func(n int, s stream) error {
+				time.Sleep(opening / 2)
+				err := serve(n, s)
+				ended <- err
+				return err
+			}))
+			synctest.Wait()
+			if err := c.Shutdown(t.Context()); err != nil {
+				t.Errorf("got %v, want nil", err)
+			}
+			c.wantServed(t, nil)
+			if err := <-ended; err != nil {
+				t.Errorf("the server's end: got %v, want an end in order", err)
+			}
 		})
 	})
 	t.Run("it has never served", func(t *testing.T) {

@@ -119,6 +119,12 @@ func (s *Session) awaitHello(ctx context.Context) error {
 	case <-timer.C:
 		err = status.Errorf(codes.DeadlineExceeded, "pushtunnel: the peer did not say hello within %v", s.cfg.HandshakeTimeout)
 	case <-ctx.Done():
+		select {
+		case <-s.hello: // it has come all the same
+			s.hello = nil
+			return nil
+		default:
+		}
 		err = status.Error(status.FromContextError(ctx.Err()).Code(), "pushtunnel: waiting for the peer's hello: "+ctx.Err().Error())
 	}
 	s.Close(err)
