@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from . import backoff, metadata
+from . import metadata
+from .backoff import Backoff
 from .errors import STOPS, Ended, Stopped
 from .limits import Limits
 from .session import Session
 
 log = logging.getLogger("pushtunnel")
-
-LASTED = 5.0  # seconds; a session that has lasted so long was no failure
 
 
 class _CallDetails(NamedTuple):
@@ -53,6 +52,7 @@ class Client:
         for key, value in (labels or {}).items():
             self._claims.append(metadata.claim("clientlabel", f"{key}={value}"))
         self._handlers: list[grpc.GenericRpcHandler] = []
+        self._backoff = Backoff()
         self._open: dict[Session, asyncio.Task[Ended]] = {}
         self._partings: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -91,7 +91,6 @@ class Client:
 
     async def _keep(self) -> None:
         last: Session | None = None
-        failures = 0
         while True:
             session = Session(self._connect(), self._name, self._find, self._limits)
             previous = last.hello.session_id if last else ""
@@ -100,10 +99,9 @@ class Client:
                 await session.open(self._claims, previous, lost)
             except Ended as e:
                 log.info("no session: %s", e)
-                failures += 1
                 if last in self._open:
                     await self._part(last)
-                await self._pause(e, failures)
+                await self._pause(e)
                 continue
             log.info("session open")
             self._open[session] = asyncio.create_task(session.run())
@@ -115,22 +113,18 @@ class Client:
             self._on_open(session.hello.session_id)
             last = session
             end = await self._watch(session)
-            if time.monotonic() - session.began >= LASTED:
-                failures = 0
-            elif end:
-                failures += 1
             if end:
                 log.info("session ended: %s", end)
-                await self._pause(end, failures)
+                await self._pause(end)
 
     async def _watch(self, session: Session) -> Ended | None:
         """Waits until another session is needed. It returns None if this one lives still."""
         run = self._open[session]
         await asyncio.wait({run, session.moving}, return_when=asyncio.FIRST_COMPLETED)
+        self._backoff.lasted(time.monotonic() - session.began)
         if not run.done():
             log.info("the server asks to move")
-            wait = backoff.delay(0, session.moving.result())
-            await asyncio.wait({run}, timeout=wait)
+            await asyncio.wait({run}, timeout=self._backoff.next(session.moving.result()))
         return run.result() if run.done() else None
 
     async def _part(self, session: Session) -> None:
@@ -142,10 +136,10 @@ class Client:
         finally:
             parting.cancel()
 
-    async def _pause(self, end: Ended, failures: int) -> None:
+    async def _pause(self, end: Ended) -> None:
         if end.code in STOPS:
             raise Stopped(str(end)) from end
-        await asyncio.sleep(backoff.delay(failures, end.retry_after))
+        await asyncio.sleep(self._backoff.next(end.retry_after))
 
     def _find(self, method: str, pairs: metadata.Pairs) -> grpc.RpcMethodHandler | None:
         for handler in self._handlers:

@@ -140,6 +140,8 @@ class Session:
             for frame in batch.frames:
                 if frame.HasField("close"):
                     return _of(frame.close)
+                if frame.HasField("begin") and len(self._tasks) >= self._own.max_calls:
+                    await self._settle()
                 self._frame(frame)
             batch = await self._receive()
         assert self.end is not None
@@ -168,6 +170,11 @@ class Session:
                 self.end = Ended(grpc.StatusCode.UNAVAILABLE, "the server is silent")
                 self._stream.cancel()
                 return
+
+    async def _settle(self) -> None:
+        """Lets handlers return that are cancelled. They count until they have."""
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     # Frames.
 
@@ -212,7 +219,7 @@ class Session:
             raise ProtocolError(f"a begin with call id {frame.call_id}")
         self._last_id = frame.call_id
         call = Call(frame.call_id, begin, self._link)
-        if len(self._calls) >= self._own.max_calls:
+        if len(self._tasks) >= self._own.max_calls:
             return self._refuse(call, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time", "calls")
         if metadata.cost(begin.metadata) > self._own.max_metadata:
             return self._refuse(call, grpc.StatusCode.RESOURCE_EXHAUSTED, "too much metadata", "metadata_size")
