@@ -193,7 +193,7 @@ func TestStalledHandler(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("the stalled calls have ended before the others")
 	}
-	for got := 0; got < 100; got++ {
+	for got := range 100 {
 		if out, err := unread.Recv(); err != nil || len(out.GetPayload().GetBody()) != 100_000 {
 			t.Fatalf("message %d of the unread: %v", got, err)
 		}

@@ -88,7 +88,7 @@ func generate(python, dir string) error {
 func addFile(set *descriptorpb.FileDescriptorSet, f protoreflect.FileDescriptor) []string {
 	var names []string
 	file := protodesc.ToFileDescriptorProto(f)
-	file.Name = proto.String(newName(f.Path()))
+	file.Name = new(newName(f.Path()))
 	for i := range f.Imports().Len() {
 		imported := f.Imports().Get(i)
 		names = append(names, addFile(set, imported)...)
