@@ -39,25 +39,32 @@ type options struct {
 	Limits    limits            `json:"limits,omitzero"`
 }
 
-// peer is a client in Python, python/peer.py.
+// peer is a client in Python.
 type peer struct {
-	lines chan string
-	in    io.WriteCloser
+	lines   chan string
+	in      io.WriteCloser
+	process *os.Process
 }
 
 // startPeer starts a client, until the test ends.
 func startPeer(t *testing.T, addr, name string, o options) *peer {
 	t.Helper()
-	python := os.Getenv(pythonEnv)
-	if python == "" {
-		t.Skipf("no Python: run make interop-python, which sets %s", pythonEnv)
-	}
 	config, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, filepath.Join(peerDir, "peer.py"), addr, name, string(config))
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+pythonPath, "PYTHONDONTWRITEBYTECODE=1", "PYTHONASYNCIODEBUG="+os.Getenv("PYTHONASYNCIODEBUG"))
+	return startPython(t, filepath.Join(peerDir, "peer.py"), addr, name, string(config))
+}
+
+// startPython starts a program, until the test ends.
+func startPython(t *testing.T, args ...string) *peer {
+	t.Helper()
+	python := os.Getenv(pythonEnv)
+	if python == "" {
+		t.Skipf("no Python: run make interop-python, which sets %s", pythonEnv)
+	}
+	cmd := exec.Command(python, args...)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+pythonPath, "PYTHONDONTWRITEBYTECODE=1")
 	var logged bytes.Buffer
 	cmd.Stderr = &logged
 	in, err := cmd.StdinPipe()
@@ -71,7 +78,7 @@ func startPeer(t *testing.T, addr, name string, o options) *peer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{lines: make(chan string, 10_000), in: in}
+	p := &peer{lines: make(chan string, 10_000), in: in, process: cmd.Process}
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer close(p.lines)
@@ -84,9 +91,9 @@ func startPeer(t *testing.T, addr, name string, o options) *peer {
 		reading.Wait()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("the client of %q has logged:\n%s", name, logged.String())
+			t.Logf("%v has logged:\n%s", args, logged.String())
 		} else if strings.Contains(logged.String(), "Traceback") {
-			t.Errorf("the client of %q has failed:\n%s", name, logged.String())
+			t.Errorf("%v has failed:\n%s", args, logged.String())
 		}
 	})
 	return p

@@ -3,6 +3,9 @@ package pythonpeer
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	notifierpb "github.com/pushtunnel/pushtunnel/examples/quickstart/notifierpb"
 	"github.com/pushtunnel/pushtunnel/server"
 )
 
@@ -237,4 +241,36 @@ func TestClaims(t *testing.T) {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 	works(t, testgrpc.NewTestServiceClient(s))
+}
+
+// TestDisplay runs the program of the example, and interrupts it.
+func TestDisplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	p := startPython(t, filepath.Join(clientDir, "main.py"), w.addr, "kitchen")
+	w.session(t)
+	stub := notifierpb.NewNotifierClient(w.push.Client("kitchen"))
+	out, err := stub.Notify(within(t, long), &notifierpb.NotifyRequest{Text: "Dinner is ready"})
+	if err != nil || out.GetDisplay() != "kitchen" {
+		t.Errorf("got %v, %v", out, err)
+	}
+	p.await(t, "the display shows: Dinner is ready")
+	stream, err := stub.Install(within(t, long), &notifierpb.InstallRequest{Version: "v2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []uint32{0, 50, 100} {
+		if out, err := stream.Recv(); err != nil || out.GetPercent() != want {
+			t.Fatalf("got %v, %v, want %d percent", out, err, want)
+		}
+	}
+	if err := p.process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != io.EOF {
+		t.Errorf("got %v, want the end", err)
+	}
+	if err := await(t, w.gone, "end of the session"); err != nil {
+		t.Errorf("the session has ended with %v, want in order", err)
+	}
 }
