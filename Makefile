@@ -1,11 +1,13 @@
 # "make help" lists the targets. test, cover, fuzz, loc, demo and bench need Go,
-# git and make alone; interop-java and bench-java need a JDK and Maven, too, and
-# interop-nginx needs nginx; the others build the tools pinned in tools/go.mod, once.
+# git and make alone; interop-java and bench-java need a JDK and Maven, too,
+# interop-nginx needs nginx, and interop-python Python; the others build the tools
+# pinned in tools/go.mod, once.
 
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
 TESTFLAGS ?=
 BRPC_JAVA ?= 3.0.2 3.0.5
+PYTHON ?= python3
 NGINX ?= $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" sh -c 'command -v nginx')
 
 .DEFAULT_GOAL := all
@@ -24,7 +26,7 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test hostile interop-java java-peers interop-nginx cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +56,10 @@ hostile: ## Set 1,000 attackers on a server with 100 honest clients
 interop-nginx: ## Test behind a real nginx (NGINX=/usr/sbin/nginx)
 	@test -n "$(NGINX)" || { echo "make: no nginx: install one with HTTP/2, for instance nginx-light of Debian, or say NGINX=path" >&2; exit 1; }
 	PUSHTUNNEL_NGINX=$(NGINX) go test $(race) -count=1 -parallel 16 -timeout 3m $(TESTFLAGS) ./internal/nginx
+
+interop-python: ## Test against the Python client (PYTHON=python3)
+	PYTHON=$(PYTHON) examples/python-client/generate
+	PUSHTUNNEL_PYTHON=$(CURDIR)/examples/python-client/.venv/bin/python go test $(race) -count=1 -timeout 5m $(TESTFLAGS) ./internal/pythonpeer
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \

@@ -348,7 +348,8 @@ type Hello struct {
 	// 0 means no heartbeats.
 	HeartbeatMs uint32 `protobuf:"varint,4,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
 	// max_calls is how many calls this end serves at a time. A begin above it is
-	// answered with an end that is refused and RESOURCE_EXHAUSTED. 0: none.
+	// answered with an end that is refused and RESOURCE_EXHAUSTED. 0: none. A call
+	// whose handler goes on after a cancel counts until it returns.
 	MaxCalls uint32 `protobuf:"varint,5,opt,name=max_calls,json=maxCalls,proto3" json:"max_calls,omitempty"`
 	// call_window is how many bytes of messages the peer may send on each call
 	// before it gets more by window. A message costs its size plus 64 bytes, the
@@ -786,7 +787,8 @@ type GoAway struct {
 	// reason is for people.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// reconnect_after_ms is how long the client should wait before it opens the
-	// next session. The client adds jitter of up to as much again.
+	// next session. The client adds jitter of up to as much again. 0: as long as its own
+	// backoff says.
 	ReconnectAfterMs uint32 `protobuf:"varint,2,opt,name=reconnect_after_ms,json=reconnectAfterMs,proto3" json:"reconnect_after_ms,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
