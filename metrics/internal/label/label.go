@@ -67,7 +67,7 @@ const Limits = len(limitNames)
 
 var limitNames = [...]string{
 	string(tunnel.LimitSessions), string(tunnel.LimitSessionsPerName), string(tunnel.LimitSessionsPerSubject),
-	string(tunnel.LimitConnections), string(tunnel.LimitConnectRate),
+	string(tunnel.LimitConnections), string(tunnel.LimitConnectRate), string(tunnel.LimitConnectRatePerSubject),
 	string(tunnel.LimitCalls), string(tunnel.LimitOutgoingCalls), string(tunnel.LimitCallRate),
 	string(tunnel.LimitBuffered), string(tunnel.LimitQueued), string(tunnel.LimitMemory),
 	string(tunnel.LimitMessage), string(tunnel.LimitMetadata),
