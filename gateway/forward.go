@@ -55,7 +55,7 @@ func (g *Gateway) stream(caller grpc.ServerStream, method string) (trailer metad
 	}
 	if whole {
 		if first != nil {
-			defer first.free() // an interceptor may send it more than once
+			defer first.free()    // an interceptor may send it more than once
 			callee.SendMsg(first) //nolint:errcheck // RecvMsg says more
 		}
 		callee.CloseSend() //nolint:errcheck // always nil
