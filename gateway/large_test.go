@@ -44,7 +44,7 @@ func TestLargeStream(t *testing.T) {
 			w := newWorld(t, set)
 			w.connect(t, "c1", s.register)
 			stub := testgrpc.NewTestServiceClient(w.caller(t, "pushtunnel-client", "c1"))
-			stop := watchHeap(t, 32<<20)
+			stop := watchHeap(t, 64<<20)
 			defer stop()
 			stream, err := stub.FullDuplexCall(t.Context())
 			if err != nil {
