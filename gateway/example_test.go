@@ -43,23 +43,26 @@ func (screen) Notify(_ context.Context, r *pb.NotifyRequest) (*pb.NotifyResponse
 	return &pb.NotifyResponse{Display: "display 7"}, nil
 }
 
+// check ends the program if something is wrong.
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
 func Example() {
 	push := server.New()
 	gw := gateway.New(push, backends)
 	g := grpc.NewServer(append(server.RecommendedOptions(), gw.ServerOptions()...)...)
 	push.Register(g)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	go func() { _ = g.Serve(listener) }()
 	defer g.Stop()
 	defer push.Close()
 
 	cc, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer cc.Close()
 	kitchen := client.New(cc, "kitchen")
 	pb.RegisterNotifierServer(kitchen, screen{})
@@ -71,9 +74,7 @@ func Example() {
 	ctx := metadata.AppendToOutgoingContext(context.Background(),
 		"authorization", token, gateway.ClientKey, "kitchen", gateway.WaitKey, "true")
 	answer, err := pb.NewNotifierClient(cc).Notify(ctx, &pb.NotifyRequest{Text: "Dinner is ready"})
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	fmt.Println("shown by", answer.GetDisplay())
 	// Output:
 	// the kitchen's display shows: Dinner is ready

@@ -49,7 +49,7 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	w := &world{push: server.New(s.push...), listener: bufconn.Listen(1 << 20), direct: s.direct}
 	gw := gateway.New(w.push, s.authorize, s.gateway...)
-	opts := append(s.grpc, w.push.Direct(nil))
+	opts := append([]grpc.ServerOption{w.push.Direct(nil)}, s.grpc...)
 	if s.copies {
 		opts = append(opts, grpc.UnknownServiceHandler(gw.Handle),
 			grpc.ChainStreamInterceptor(gw.StreamInterceptor()), grpc.ChainUnaryInterceptor(gw.UnaryInterceptor()))

@@ -40,8 +40,10 @@ func TestAuthorizer(t *testing.T) {
 		text string
 	}{
 		"a status": {err: status.Error(codes.Unauthenticated, "who are you?"), code: codes.Unauthenticated, text: "who are you?"},
-		"a plain error": {err: errors.New("not c1"), code: codes.PermissionDenied,
-			text: "pushtunnel: " + method + " may not be called: not c1"},
+		"a plain error": {
+			err: errors.New("not c1"), code: codes.PermissionDenied,
+			text: "pushtunnel: " + method + " may not be called: not c1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -25,8 +25,8 @@ type unaryStream struct {
 	closed  bool          // nothing more will be sent; SendMsg's and CloseSend's
 	ready   chan struct{} // closed when one of the two is
 	done    bool          // the answer has been taken; RecvMsg's
-	made    atomic.Bool // the call was made, or never will be
-	stop    func() bool // stops waiting for the end of ctx
+	made    atomic.Bool   // the call was made, or never will be
+	stop    func() bool   // stops waiting for the end of ctx
 }
 
 func newUnaryStream(ctx context.Context, l *link, method string, opts []grpc.CallOption) *unaryStream {
