@@ -18,7 +18,8 @@ tool := go tool -modfile=$(CURDIR)/tools/go.mod
 
 # The modules of their own: what they need is not needed by the library.
 examples := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
-modules := bench $(examples)
+tested := $(examples) internal/grpcurltest
+modules := bench $(tested)
 
 comma := ,
 space := $(subst ,, )
@@ -41,7 +42,7 @@ test: ## Vet, test with the race detector, and check costs without it (TESTFLAGS
 	go vet ./...
 	go test $(race) -timeout 10m $(TESTFLAGS) ./...
 	go test -timeout 10m $(TESTFLAGS) ./internal/cost
-	for m in $(examples); do (cd $$m && go vet ./... && go test $(race) -timeout 10m $(TESTFLAGS) ./...) || exit; done
+	for m in $(tested); do (cd $$m && go vet ./... && go test $(race) -timeout 10m $(TESTFLAGS) ./...) || exit; done
 
 interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 3.0.5")
 	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 15m $(TESTFLAGS) ./internal/javapeer
