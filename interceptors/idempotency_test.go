@@ -238,6 +238,9 @@ func TestDeduplicateGrace(t *testing.T) {
 				ctx, cancel := context.WithTimeout(withKey(t.Context(), "k"), d)
 				defer cancel()
 				_, err := receive(ctx, w.Client("c1"), "")
+				if tc.grace < 0 && status.Code(err) == codes.Canceled {
+					return // the handler has answered at the moment of the deadline
+				}
 				wantError(t, err, codes.DeadlineExceeded, tunnel.OutcomeUnknown)
 			}
 			push(time.Second)
