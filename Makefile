@@ -1,7 +1,7 @@
 # "make help" lists the targets. test, cover, fuzz, loc, demo and bench need Go,
 # git and make alone; interop-java and bench-java need a JDK and Maven, too,
-# interop-nginx needs nginx, and interop-python Python; the others build the tools
-# pinned in tools/go.mod, once.
+# interop-nginx needs nginx, interop-python Python, and interop-backends Python and
+# Node; the others build the tools pinned in tools/go.mod, once.
 
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
@@ -27,10 +27,10 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python interop-backends cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 all: generate lint test ## Generate, lint and test (default)
 
@@ -61,6 +61,10 @@ interop-nginx: ## Test behind a real nginx (NGINX=/usr/sbin/nginx)
 interop-python: ## Test against the Python client (PYTHON=python3)
 	PYTHON=$(PYTHON) examples/python-client/generate
 	PUSHTUNNEL_PYTHON=$(CURDIR)/examples/python-client/.venv/bin/python go test $(race) -count=1 -timeout 5m $(TESTFLAGS) ./internal/pythonpeer
+
+interop-backends: ## Push from Python and Node through the gateway (PYTHON=python3)
+	PYTHON=$(PYTHON) examples/push/prepare
+	PUSHTUNNEL_BACKENDS=1 go test $(race) -count=1 -timeout 5m $(TESTFLAGS) ./internal/backends
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \
