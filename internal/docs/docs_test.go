@@ -57,9 +57,17 @@ func undent(text string) string {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
+// installed reports whether a folder has what a package manager has put there.
+func installed(d fs.DirEntry) bool {
+	return d != nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".venv")
+}
+
 // TestLinks follows the links from one file of the repository to another.
 func TestLinks(t *testing.T) {
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if installed(d) {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".md" {
 			return err
 		}
