@@ -21,14 +21,16 @@ type unaryStream struct {
 	method  string
 	opts    []grpc.CallOption
 	request any
-	sent    bool        // request is there; SendMsg's
-	done    bool        // the answer has been taken; RecvMsg's
+	sent    bool          // request is there; SendMsg's
+	closed  bool          // nothing more will be sent; SendMsg's and CloseSend's
+	ready   chan struct{} // closed when one of the two is
+	done    bool          // the answer has been taken; RecvMsg's
 	made    atomic.Bool // the call was made, or never will be
 	stop    func() bool // stops waiting for the end of ctx
 }
 
 func newUnaryStream(ctx context.Context, l *link, method string, opts []grpc.CallOption) *unaryStream {
-	s := &unaryStream{ctx: ctx, link: l, method: method, opts: opts}
+	s := &unaryStream{ctx: ctx, link: l, method: method, opts: opts, ready: make(chan struct{})}
 	s.stop = context.AfterFunc(ctx, s.abandoned)
 	return s
 }
@@ -39,7 +41,7 @@ func (s *unaryStream) abandoned() {
 	if s.made.Swap(true) {
 		return
 	}
-	err := tunnel.NewError(status.FromContextError(s.ctx.Err()), tunnel.OutcomeNotSent, s.ctx.Err())
+	err := s.tooLate()
 	for _, o := range s.opts {
 		if o, ok := o.(grpc.OnFinishCallOption); ok {
 			o.OnFinish(err)
@@ -53,8 +55,14 @@ func (s *unaryStream) Header() (metadata.MD, error) { return metadata.MD{}, nil 
 // Trailer returns no metadata.
 func (s *unaryStream) Trailer() metadata.MD { return metadata.MD{} }
 
-// CloseSend has nothing to do: there is one request.
-func (s *unaryStream) CloseSend() error { return nil }
+// CloseSend tells RecvMsg not to wait for a request. There is nothing to send.
+func (s *unaryStream) CloseSend() error {
+	if !s.sent && !s.closed {
+		s.closed = true
+		close(s.ready)
+	}
+	return nil
+}
 
 // Context returns the context of the call.
 func (s *unaryStream) Context() context.Context { return s.ctx }
@@ -64,21 +72,38 @@ func (s *unaryStream) SendMsg(m any) error {
 	if s.sent {
 		return status.Error(codes.Unimplemented, "pushtunnel: the native protocol has one request per call")
 	}
+	if s.closed {
+		return status.Error(codes.Internal, "SendMsg called after CloseSend")
+	}
 	s.request, s.sent = m, true
+	close(s.ready)
 	return nil
 }
 
-// RecvMsg makes the call the first time, and returns io.EOF after that.
+// RecvMsg makes the call the first time, when the request has been sent, and returns
+// io.EOF after that.
 func (s *unaryStream) RecvMsg(m any) error {
-	switch {
-	case s.done:
+	if s.done {
 		return io.EOF
-	case !s.sent && s.ctx.Err() == nil:
-		return status.Error(codes.Internal, "pushtunnel: RecvMsg before SendMsg")
+	}
+	var request any
+	select {
+	case <-s.ready:
+		request = s.request
+	case <-s.ctx.Done():
+	}
+	switch {
+	case s.ctx.Err() == nil && request == nil && s.closed:
+		return refused(codes.Internal, "pushtunnel: the native protocol has one request per call, and there is none")
 	case s.made.Swap(true):
-		return status.FromContextError(s.ctx.Err()).Err() // it was abandoned
+		return s.tooLate() // it was abandoned
 	}
 	s.done = true
 	s.stop()
-	return s.link.Invoke(s.ctx, s.method, s.request, m, s.opts...)
+	return s.link.Invoke(s.ctx, s.method, request, m, s.opts...)
+}
+
+// tooLate is the error of a call whose ctx ended before it was made.
+func (s *unaryStream) tooLate() error {
+	return tunnel.NewError(status.FromContextError(s.ctx.Err()), tunnel.OutcomeNotSent, s.ctx.Err())
 }

@@ -9,12 +9,16 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/runtime/protoiface"
 
+	"github.com/pushtunnel/pushtunnel/internal/rawmsg"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 )
 
+var _ rawmsg.Message = (*packet)(nil)
+
 // packet is an encoded pb.Batch, as gRPC sends and receives it. With the codec
-// of this package it goes through as it is. It is a proto.Message too, for peers
-// and programs that use gRPC's own codec: that costs a copy.
+// of this package it goes through as it is, and with any that knows rawmsg.Message.
+// It is a proto.Message too, for peers and programs that use gRPC's own codec: that
+// costs a copy.
 type packet struct {
 	buf   mem.Buffer
 	slice [1]mem.Buffer // what gRPC gets of it
@@ -64,9 +68,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return nil, fmt.Errorf("pushtunnel: the codec %q is for tunnels, not for %T", subtype, v)
 	}
-	p.taken = true
-	p.slice[0] = p.buf
-	return p.slice[:], nil
+	return p.Give()
 }
 
 // Unmarshal takes a reference to the data, in one piece.
@@ -75,12 +77,24 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("pushtunnel: the codec %q is for tunnels, not for %T", subtype, v)
 	}
+	p.Take(data)
+	return nil
+}
+
+// Give gives the packet's buffer away.
+func (p *packet) Give() (mem.BufferSlice, error) {
+	p.taken = true
+	p.slice[0] = p.buf
+	return p.slice[:], nil
+}
+
+// Take takes a reference to the data, in one piece.
+func (p *packet) Take(data mem.BufferSlice) {
 	if len(data) == 0 {
 		p.buf = mem.SliceBuffer(nil)
-		return nil
+		return
 	}
 	p.buf = data.MaterializeToBuffer(pool)
-	return nil
 }
 
 // ProtoReflect makes a packet a proto.Message.

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	gproto "google.golang.org/protobuf/proto"
+
+	"github.com/pushtunnel/pushtunnel/internal/rawmsg"
 )
 
 // format is how the messages of a call are encoded.
@@ -196,7 +198,7 @@ func (f *format) decode(data mem.BufferSlice, compressed bool, limit int, m any,
 		data.Free()
 		data = out
 	}
-	if len(data) > 1 {
+	if _, raw := m.(rawmsg.Message); len(data) > 1 && !raw {
 		// In one piece for the codec, which would do the same with a pool that
 		// clears what it gets back.
 		whole := data.MaterializeToBuffer(pool)
