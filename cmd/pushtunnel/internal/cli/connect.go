@@ -107,11 +107,11 @@ func notices(std Streams, server string) client.Hooks {
 		Connected: func(p tunnel.Peer) { fmt.Fprintf(std.Err, "connected to %s\n", server) },
 		Disconnected: func(_ tunnel.Peer, err error) {
 			if err != nil {
-				fmt.Fprintf(std.Err, "disconnected: %v\n", err)
+				fmt.Fprintf(std.Err, "disconnected: %s\n", printable(err.Error()))
 			}
 		},
 		Retry: func(err error, after time.Duration) {
-			fmt.Fprintf(std.Err, "not connected: %v; trying again in %v\n", status.Convert(err).Message(), after.Round(time.Millisecond))
+			fmt.Fprintf(std.Err, "not connected: %v; trying again in %v\n", printable(status.Convert(err).Message()), after.Round(time.Millisecond))
 		},
 	}
 }

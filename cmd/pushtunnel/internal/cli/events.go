@@ -50,12 +50,12 @@ func (p *eventPrinter) event(e device.Event) {
 
 // textOf is an event for people; empty if it goes without saying.
 func textOf(e device.Event) string {
-	begin := fmt.Sprintf("%s #%d %s", e.Time.Format(time.TimeOnly), e.Call, e.Method)
+	begin := fmt.Sprintf("%s #%d %s", e.Time.Format(time.TimeOnly), e.Call, printable(e.Method))
 	switch {
 	case e.End != nil && e.End.Code() == codes.OK:
 		return ""
 	case e.End != nil:
-		return fmt.Sprintf("%s %s: %s", begin, codeName(e.End.Code()), e.End.Message())
+		return fmt.Sprintf("%s %s: %s", begin, codeName(e.End.Code()), printable(e.End.Message()))
 	case e.JSON != nil:
 		return begin + " " + string(e.JSON)
 	default:

@@ -43,7 +43,7 @@ type callError struct {
 }
 
 func (e *callError) Error() string {
-	text := codeName(e.status.Code()) + ": " + strings.TrimPrefix(e.status.Message(), "pushtunnel: ")
+	text := codeName(e.status.Code()) + ": " + printable(strings.TrimPrefix(e.status.Message(), "pushtunnel: "))
 	if e.outcome != "" && e.outcome != "answered" {
 		text += " (outcome: " + e.outcome + ")"
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -44,12 +46,11 @@ func orDash(s string) string {
 	return s
 }
 
-// printable is a text of a client as it can be shown on a terminal: what might
-// command the terminal is escaped.
+// printable is a text of somebody else as it can be shown on a terminal: one that might
+// command the terminal is quoted.
 func printable(s string) string {
-	quoted := strconv.Quote(s)
-	if quoted[1:len(quoted)-1] == s {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
 	}
-	return quoted
+	return strconv.Quote(s)
 }

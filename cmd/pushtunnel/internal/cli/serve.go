@@ -65,10 +65,10 @@ func (s *serveCommand) Run(ctx context.Context, std Streams) error {
 	if err := s.Check(); err != nil {
 		return usage(err)
 	}
+	if err := s.CheckFiles(); err != nil {
+		return usage(err)
+	}
 	if s.CheckConfig {
-		if err := s.CheckFiles(); err != nil {
-			return usage(err)
-		}
 		fmt.Fprintln(std.Out, "The configuration is good.")
 		return nil
 	}

@@ -71,7 +71,11 @@ func watchText(out io.Writer, change *adminpb.WatchSessionsResponse) error {
 		if s.GetNamespace() != "" {
 			name = printable(s.GetNamespace()) + "/" + name
 		}
-		fmt.Fprintf(out, "%s %s %s, %s, since %s %s\n", sign, name, word, where, s.GetSince().AsTime().Local().Format(time.DateTime), printable(labels(s.GetLabels())))
+		end := "\n"
+		if len(s.GetLabels()) > 0 {
+			end = ", " + printable(labels(s.GetLabels())) + "\n"
+		}
+		fmt.Fprintf(out, "%s %s %s, %s, since %s%s", sign, name, word, where, s.GetSince().AsTime().Local().Format(time.DateTime), end)
 	}
 	switch e := change.GetEvent().(type) {
 	case *adminpb.WatchSessionsResponse_Snapshot:

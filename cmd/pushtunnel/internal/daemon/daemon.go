@@ -91,18 +91,22 @@ func (s *Settings) CheckFiles() error {
 }
 
 // Start checks the settings, reads the files and listens.
-func Start(ctx context.Context, s Settings, logger *slog.Logger) (d *Daemon, err error) {
+func Start(ctx context.Context, s Settings, logger *slog.Logger) (*Daemon, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	d = &Daemon{settings: s, logger: logger}
-	defer func() {
-		if err != nil {
-			d.Close()
-		}
-	}()
-	if d.files, err = s.read(logger); err != nil {
+	d := &Daemon{settings: s, logger: logger}
+	if err := d.start(ctx); err != nil {
+		d.Close()
 		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(ctx context.Context) (err error) {
+	s := &d.settings
+	if d.files, err = s.read(d.logger); err != nil {
+		return err
 	}
 	for _, l := range []struct {
 		addr, flag string
@@ -112,10 +116,10 @@ func Start(ctx context.Context, s Settings, logger *slog.Logger) (d *Daemon, err
 			continue
 		}
 		if *l.to, err = new(net.ListenConfig).Listen(ctx, "tcp", l.addr); err != nil {
-			return nil, fmt.Errorf("pushtunnel: --%s: %w", l.flag, err)
+			return fmt.Errorf("pushtunnel: --%s: %w", l.flag, err)
 		}
 	}
-	return d, d.assemble()
+	return d.assemble()
 }
 
 // assemble makes the servers.

@@ -30,9 +30,9 @@ type Device struct {
 	Schema *schema.Schema
 	// Answers answer. If nil, each call gets an empty message.
 	Answers Answerer
-	// Delay is how long each call waits before it is answered.
+	// Delay is how long each call waits before its first answer.
 	Delay time.Duration
-	// Fail, if not nil, is what calls end with after their answers.
+	// Fail, if not nil, is what calls end with, without an answer.
 	Fail error
 	// Events gets what happens, of many calls at a time.
 	Events func(Event)
@@ -73,6 +73,7 @@ type Call struct {
 
 	stream grpc.ServerStream
 	told   atomic.Bool
+	waited bool // the sender's
 }
 
 // Context returns the call's context.
@@ -96,26 +97,35 @@ func (d *Device) Handle(_ any, s grpc.ServerStream) error {
 }
 
 func (d *Device) answer(c *Call) error {
-	if d.Delay > 0 {
-		t := time.NewTimer(d.Delay)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-c.Context().Done():
-			return status.FromContextError(c.Context().Err()).Err()
-		}
-	}
-	answers := d.Answers
-	if answers == nil {
-		answers = Empty{}
-	}
 	if d.Fail != nil {
 		if _, err := c.Receive(); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+		if err := c.wait(); err != nil {
+			return err
+		}
 		return d.Fail
 	}
-	return answers.Answer(c)
+	if d.Answers == nil {
+		return Empty{}.Answer(c)
+	}
+	return d.Answers.Answer(c)
+}
+
+// wait waits for the device's delay, the first time.
+func (c *Call) wait() error {
+	if c.waited || c.Device.Delay <= 0 {
+		return nil
+	}
+	c.waited = true
+	t := time.NewTimer(c.Device.Delay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-c.Context().Done():
+		return status.FromContextError(c.Context().Err()).Err()
+	}
 }
 
 func (c *Call) tell(e Event) {
@@ -154,6 +164,9 @@ func (c *Call) Receive() ([]byte, error) {
 
 // Send sends an answer, in the form in which Receive has messages.
 func (c *Call) Send(data []byte) error {
+	if err := c.wait(); err != nil {
+		return err
+	}
 	if c.Descriptor == nil {
 		m := new(emptypb.Empty)
 		if err := proto.Unmarshal(data, m); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fullstorydev/grpcurl"
@@ -18,7 +20,7 @@ import (
 
 // Files says where services are described.
 type Files struct {
-	Proto      []string `type:"path" placeholder:"FILE" help:"A .proto file that describes the services. May be repeated."`
+	Proto      []string `placeholder:"FILE" help:"A .proto file that describes the services. May be repeated."`
 	ImportPath []string `short:"I" type:"path" placeholder:"DIR" help:"Where .proto files and what they import are. May be repeated."`
 	Protoset   []string `type:"path" placeholder:"FILE" help:"A descriptor set, as protoc --include_imports --descriptor_set_out and buf build write it. May be repeated."`
 }
@@ -38,13 +40,17 @@ func (f Files) Read() (*Schema, error) {
 }
 
 func fromProtos(imports, protos []string) (*Schema, error) {
-	// With import paths names are relative to them.
-	names := make([]string, len(protos))
+	// A file is known by its path below an import path; without one, the working
+	// directory is that, as for protoc.
+	names := slices.Clone(protos)
 	for i, p := range protos {
-		names[i] = p
+		if len(imports) == 0 && filepath.IsAbs(p) {
+			imports = append(imports, filepath.Dir(p))
+		}
 		for _, dir := range imports {
-			if rel, ok := strings.CutPrefix(p, strings.TrimSuffix(dir, "/")+"/"); ok {
-				names[i] = rel
+			if rel, err := filepath.Rel(dir, p); err == nil && filepath.IsLocal(rel) {
+				names[i] = filepath.ToSlash(rel)
+				break
 			}
 		}
 	}
@@ -175,3 +181,6 @@ func (s *Schema) FindDescriptorByName(name protoreflect.FullName) (protoreflect.
 
 // Registry returns the files of the schema.
 func (s *Schema) Registry() *protoregistry.Files { return s.files }
+
+// Set returns the schema as a descriptor set, which must not be changed.
+func (s *Schema) Set() *descriptorpb.FileDescriptorSet { return s.set }
