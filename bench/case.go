@@ -170,5 +170,10 @@ func contenderNamed(name string) (contender, error) {
 			return e.contender, nil
 		}
 	}
+	for _, c := range []contender{gatewayTunnel, gatewayDirect} {
+		if c.name == name {
+			return c, nil
+		}
+	}
 	return contender{}, fmt.Errorf("no contender %q", name)
 }

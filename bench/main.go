@@ -5,6 +5,7 @@
 //	go run .                        # the table, in under five minutes
 //	go run . -quick                 # in under a minute
 //	go run . growth                 # cost as it grows, with charts: see growth.go
+//	go run . gateway                # calls through a gateway, and their two parts
 //	go run . -case '64 callers' -contender 'plain|push'
 //	go run . -case '64 callers, 1 client, 100 B' -contender '^pushtunnel$' -cpuprofile cpu.out
 //
@@ -29,6 +30,8 @@ func main() {
 	case played || err != nil:
 	case len(args) > 0 && args[0] == "growth":
 		err = measureGrowth(args[1:], os.Stdout, os.Stderr)
+	case len(args) > 0 && args[0] == "gateway":
+		err = measureGateway(args[1:], os.Stdout, os.Stderr)
 	default:
 		err = measureAll(args, os.Stdout, os.Stderr)
 	}

@@ -6,16 +6,20 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/pushtunnel/pushtunnel/internal/relay"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
-// both describes all calls that are forwarded as streams: what a method is, only the
-// two ends know.
-var both = &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+// What a method is, only the two ends know. A call whose caller has said all at once
+// is made as one with a single request, which costs less; all others are made as
+// streams in both directions.
+var (
+	oneRequest = &grpc.StreamDesc{ServerStreams: true}
+	both       = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+)
 
 // forward forwards a call to where its metadata say. It returns the call's end.
 func (g *Gateway) forward(caller grpc.ServerStream, method string) error {
@@ -31,46 +35,38 @@ func (g *Gateway) stream(caller grpc.ServerStream, method string) (trailer metad
 	}
 	ctx, cancel := context.WithCancelCause(metadata.NewOutgoingContext(caller.Context(), md))
 	defer cancel(nil)
+	in := listen(caller, cancel)
+	defer in.leave()
+	first, whole, err := in.opening(ctx)
+	if err != nil {
+		return nil, tunnel.NewError(status.Convert(err), tunnel.OutcomeNotSent, err)
+	}
+	desc := both
+	if whole {
+		desc = oneRequest
+	}
 	var callee grpc.ClientStream
 	err = g.reach(ctx, &r, func(cc grpc.ClientConnInterface) (err error) {
-		callee, err = cc.NewStream(ctx, both, method, r.callOptions(md)...)
+		callee, err = cc.NewStream(ctx, desc, method, r.callOptions(md)...)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	// It ends when the call has ended at the client, or this function has returned
-	// and gRPC has ended the call at the caller: nothing else ends RecvMsg of a
-	// server's stream.
-	go up(caller, callee, cancel)
+	if whole {
+		if first != nil {
+			defer first.free()    // an interceptor may send it more than once
+			callee.SendMsg(first) //nolint:errcheck // RecvMsg says more
+		}
+		callee.CloseSend() //nolint:errcheck // always nil
+	} else {
+		in.pass(callee)
+	}
 	err = down(caller, callee)
 	if err != nil && ctx.Err() != nil && caller.Context().Err() == nil {
-		err = context.Cause(ctx) // why up has given the call up
+		err = context.Cause(ctx) // why the intake has given the call up
 	}
 	return callee.Trailer(), err
-}
-
-// up forwards what the caller sends, one message after the other: while one waits to
-// be sent, the next is not read. If it cannot go on it cancels the call.
-func up(caller grpc.ServerStream, callee grpc.ClientStream, cancel context.CancelCauseFunc) {
-	for {
-		m := new(frame) // the callee may keep it until it has answered
-		switch err := caller.RecvMsg(m); {
-		case errors.Is(err, io.EOF):
-			callee.CloseSend() //nolint:errcheck // the end of the call says more
-			return
-		case err != nil:
-			cancel(err)
-			return
-		}
-		switch err := callee.SendMsg(m); {
-		case errors.Is(err, io.EOF):
-			return // the call has ended: down knows why
-		case err != nil:
-			cancel(err)
-			return
-		}
-	}
 }
 
 // down forwards what the client answers. It returns the call's end: nil if it ended
@@ -81,7 +77,11 @@ func down(caller grpc.ServerStream, callee grpc.ClientStream) error {
 		return err
 	}
 	if header != nil {
-		if err := caller.SendHeader(header); err != nil {
+		send := caller.SendHeader
+		if relay.Pending(callee) {
+			send = caller.SetHeader // it goes along with what comes next
+		}
+		if err := send(header); err != nil {
 			return err
 		}
 	}
@@ -98,39 +98,9 @@ func down(caller grpc.ServerStream, callee grpc.ClientStream) error {
 	}
 }
 
-// invoke forwards a unary call whose request gRPC has decoded.
-func (g *Gateway) invoke(ctx context.Context, method string, req any) (any, error) {
-	reply, header, trailer, err := g.unary(ctx, method, req)
-	if len(header) > 0 {
-		if err := grpc.SetHeader(ctx, header); err != nil {
-			return nil, err
-		}
-	}
-	if err := grpc.SetTrailer(ctx, withOutcome(trailer, err)); err != nil {
-		return nil, err
-	}
-	if err != nil {
-		return nil, err
-	}
-	return reply, nil
-}
-
-func (g *Gateway) unary(ctx context.Context, method string, req any) (reply *frame, header, trailer metadata.MD, err error) {
-	r, md, err := g.admit(ctx, method)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ctx = metadata.NewOutgoingContext(ctx, md)
-	reply = new(frame)
-	err = g.reach(ctx, &r, func(cc grpc.ClientConnInterface) error {
-		return cc.Invoke(ctx, method, req, reply, append(r.callOptions(md), grpc.Header(&header), grpc.Trailer(&trailer))...)
-	})
-	return reply, header, trailer, err
-}
-
 // callOptions returns the options of the call to the client.
 func (r *route) callOptions(md metadata.MD) []grpc.CallOption {
-	opts := []grpc.CallOption{grpc.ForceCodecV2(Codec()), grpc.WaitForReady(r.waits)}
+	opts := []grpc.CallOption{grpc.ForceCodecV2(theCodec()), grpc.WaitForReady(r.waits)}
 	if s := subtype(md); s != "" {
 		opts = append(opts, grpc.CallContentSubtype(s))
 	}
@@ -145,10 +115,4 @@ func withOutcome(trailer metadata.MD, err error) metadata.MD {
 		return trailer
 	}
 	return metadata.Join(trailer, metadata.Pairs(OutcomeKey, tunnel.OutcomeOf(err).String()))
-}
-
-// retriable reports whether a call may fare better on another session.
-func retriable(err error) bool {
-	code := status.Code(err)
-	return tunnel.NotSent(err) && (code == codes.Unavailable || code == codes.ResourceExhausted)
 }

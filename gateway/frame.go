@@ -2,37 +2,49 @@ package gateway
 
 import (
 	"errors"
+	"sync"
 
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // the codec of everything else
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/runtime/protoiface"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/pushtunnel/pushtunnel/internal/rawmsg"
+	"github.com/pushtunnel/pushtunnel/internal/relay"
 )
 
 // frame is an encoded message. With Codec it goes through by reference. It is a
 // proto.Message, too: for interceptors that expect one, to which it is an empty
 // message, and for servers that use gRPC's own codec, which costs two copies.
 type frame struct {
-	data  mem.BufferSlice // a reference that the frame owns
-	given bool
+	data   mem.BufferSlice // a reference that the frame owns
+	given  bool            // it has given that away
+	shared bool            // it keeps that until it is freed, and gives others away
 }
 
-var _ rawmsg.Message = (*frame)(nil)
+var _ relay.Message = (*frame)(nil)
 
 var errGiven = errors.New("pushtunnel: a forwarded message can be sent once")
 
-// Give hands the bytes over, once.
+// Give hands the bytes over: once, unless the frame is shared.
 func (f *frame) Give() (mem.BufferSlice, error) {
-	if f.given {
+	switch {
+	case f.given:
 		return nil, errGiven
+	case f.shared:
+		f.data.Ref()
+		return f.data, nil
 	}
 	data := f.data
 	f.data, f.given = nil, true
 	return data, nil
+}
+
+// free frees a shared frame. It must not be used after that.
+func (f *frame) free() {
+	f.data.Free()
+	f.data, f.given, f.shared = nil, true, false
 }
 
 // Take takes a reference to the bytes.
@@ -47,19 +59,23 @@ func (f *frame) Take(data mem.BufferSlice) {
 // server that has services with codecs of their own does without it, and gives its
 // grpc.Server all that ServerOptions returns but this. Then each message is copied
 // twice.
-func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
+func Codec() encoding.CodecV2 { return theCodec() }
+
+// theCodec is made when it is needed: until then a program may have put a codec of
+// its own in the place of gRPC's.
+var theCodec = sync.OnceValue(func() encoding.CodecV2 { return codec{encoding.GetCodecV2(proto.Name)} })
 
 type codec struct{ encoding.CodecV2 }
 
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if m, ok := v.(rawmsg.Message); ok {
+	if m, ok := v.(relay.Message); ok {
 		return m.Give()
 	}
 	return c.CodecV2.Marshal(v)
 }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if m, ok := v.(rawmsg.Message); ok {
+	if m, ok := v.(relay.Message); ok {
 		m.Take(data)
 		return nil
 	}

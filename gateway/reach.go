@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // reach finds what a call is for, and begins it there with begin: once more on
@@ -121,4 +122,10 @@ func (r *route) String() string {
 		text += fmt.Sprintf(" with labels %q", r.Selector)
 	}
 	return text
+}
+
+// retriable reports whether a call may fare better on another session.
+func retriable(err error) bool {
+	code := status.Code(err)
+	return tunnel.NotSent(err) && (code == codes.Unavailable || code == codes.ResourceExhausted)
 }

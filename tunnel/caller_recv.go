@@ -124,6 +124,16 @@ func (c *callerCall) Header() (metadata.MD, error) {
 	return nil, nil
 }
 
+// Pending reports whether RecvMsg returns at once.
+func (c *callerCall) Pending() bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	if c.in.pieces.len() > 0 {
+		return c.in.pieces.front().last
+	}
+	return c.in.closed != nil
+}
+
 // Trailer returns the trailing metadata. It is there when RecvMsg has returned
 // an error, io.EOF among them.
 func (c *callerCall) Trailer() metadata.MD {

@@ -9,14 +9,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/runtime/protoiface"
 
-	"github.com/pushtunnel/pushtunnel/internal/rawmsg"
+	"github.com/pushtunnel/pushtunnel/internal/relay"
 	pb "github.com/pushtunnel/pushtunnel/proto"
 )
 
-var _ rawmsg.Message = (*packet)(nil)
+var _ relay.Message = (*packet)(nil)
 
 // packet is an encoded pb.Batch, as gRPC sends and receives it. With the codec
-// of this package it goes through as it is, and with any that knows rawmsg.Message.
+// of this package it goes through as it is, and with any that knows relay.Message.
 // It is a proto.Message too, for peers and programs that use gRPC's own codec: that
 // costs a copy.
 type packet struct {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	gproto "google.golang.org/protobuf/proto"
 
-	"github.com/pushtunnel/pushtunnel/internal/rawmsg"
+	"github.com/pushtunnel/pushtunnel/internal/relay"
 )
 
 // format is how the messages of a call are encoded.
@@ -198,7 +198,7 @@ func (f *format) decode(data mem.BufferSlice, compressed bool, limit int, m any,
 		data.Free()
 		data = out
 	}
-	if _, raw := m.(rawmsg.Message); len(data) > 1 && !raw {
+	if _, raw := m.(relay.Message); len(data) > 1 && !raw {
 		// In one piece for the codec, which would do the same with a pool that
 		// clears what it gets back.
 		whole := data.MaterializeToBuffer(pool)
