@@ -108,3 +108,16 @@ func TestExitCode(t *testing.T) {
 		t.Errorf("got %v and %q, want exit code 2", err, out)
 	}
 }
+
+// go install with a version refuses a go.mod that has them.
+func TestInstallable(t *testing.T) {
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "replace") || strings.HasPrefix(line, "exclude") {
+			t.Errorf("go.mod has %q, with which nobody can go install this command", line)
+		}
+	}
+}

@@ -14,6 +14,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/pushtunnel/pushtunnel/client"
 	pb "github.com/pushtunnel/pushtunnel/examples/quickstart/notifierpb"
@@ -259,6 +262,52 @@ func TestNativeClients(t *testing.T) {
 			<-ended
 		})
 	}
+}
+
+const lamps = `
+syntax = "proto3";
+package lamps.v1;
+service Lamp { rpc Switch(SwitchRequest) returns (SwitchResponse); }
+message SwitchRequest { string state = 1; }
+message SwitchResponse { int32 watts = 1; string was = 2; }
+`
+
+// A native client is called through the gateway by services that the server has read.
+func TestCallOfNativeClient(t *testing.T) {
+	proto := file(t, "lamps.proto", lamps)
+	p, server := serve(t, "--native-listen=127.0.0.1:0", "--native-proto="+proto)
+	addr := p.logged(t, "serving")["native"].(string)
+	device := client.NewDialer(native.Dialer(addr), "lamp")
+	device.RegisterService(&grpc.ServiceDesc{ServiceName: "lamps.v1.Lamp", Methods: []grpc.MethodDesc{{
+		MethodName: "Switch",
+		Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			d, err := protoregistry.GlobalFiles.FindDescriptorByName("lamps.v1.Lamp.Switch")
+			if err != nil {
+				return nil, err
+			}
+			m := d.(protoreflect.MethodDescriptor)
+			in, out := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
+			if err := decode(in); err != nil {
+				return nil, err
+			}
+			out.Set(m.Output().Fields().ByName("watts"), protoreflect.ValueOfInt32(7))
+			out.Set(m.Output().Fields().ByName("was"), in.Get(m.Input().Fields().ByName("state")))
+			return out, nil
+		},
+	}}}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- device.Serve(ctx) }()
+	got := run(t, with(server, "call", "lamp", "lamps.v1.Lamp/Switch", "--proto="+proto, "--wait", "-d", `{"state": "ON"}`)...)
+	if want := (result{out: `{"watts":7,"was":"ON"}` + "\n"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	got = run(t, with(server, "call", "lamp", notify)...)
+	if got.code != 2 || !strings.Contains(got.err, "use --proto or --protoset") {
+		t.Errorf("got %+v, want to be told that it has no reflection", got)
+	}
+	cancel()
+	<-ended
 }
 
 // A port that is taken is an error that names the flag.

@@ -37,6 +37,9 @@ func (s *Settings) Check() error {
 	if s.NativeListen != "" && len(s.NativeAllow) == 0 && s.TLSClientCA == "" && (s.proves() || !local(s.NativeListen)) {
 		bad("--native-listen=%s: native clients have no tokens: set --native-allow to the networks that are believed, or --tls-client-ca", s.NativeListen)
 	}
+	if s.Given() && s.NativeListen == "" {
+		bad("--native-proto and --native-protoset are for native clients: set --native-listen, too")
+	}
 	if _, err := s.picker(); err != nil {
 		all = append(all, err)
 	}

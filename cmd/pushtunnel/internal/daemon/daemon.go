@@ -45,11 +45,15 @@ type Daemon struct {
 type files struct {
 	tokens *tokens        // nil: none
 	certs  *certs.Watcher // nil: no TLS
+	pushes []*grpc.ServiceDesc
 }
 
 // read reads the files that the settings name.
 func (s *Settings) read(logger *slog.Logger) (f *files, err error) {
 	f = &files{}
+	if f.pushes, err = s.pushes(); err != nil {
+		return nil, err
+	}
 	if s.Tokens != "" {
 		if f.tokens, err = readTokens(s.Tokens); err != nil {
 			return nil, err
@@ -203,7 +207,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		})
 	}
 	if d.nativeListener != nil {
-		serve(func() error { return d.push.Serve(d.native(), native.Protocol(d.settings.nativeOptions(d.logger)...)) })
+		serve(func() error {
+			return d.push.Serve(d.native(), native.Protocol(d.settings.nativeOptions(d.logger, d.files.pushes)...))
+		})
 	}
 	d.announce()
 

@@ -56,8 +56,9 @@ func (s *Settings) grpcOptions() []grpc.ServerOption {
 }
 
 // nativeOptions are the settings as options of the native protocol.
-func (s *Settings) nativeOptions(logger *slog.Logger) []native.Option {
+func (s *Settings) nativeOptions(logger *slog.Logger, pushes []*grpc.ServiceDesc) []native.Option {
 	return []native.Option{
+		native.WithPushes(pushes...),
 		native.WithName(nativeProtocol), native.WithLogger(logger),
 		native.WithMaxBody(int(s.MaxBody)), native.WithFrameTimeout(s.FrameTimeout), native.WithIdleTimeout(s.IdleTimeout),
 		native.WithMaxConnsPerClient(s.MaxConnsPerClient), native.WithCallRate(s.Native.CallRate, s.Native.CallBurst),

@@ -3,6 +3,8 @@ package daemon
 import (
 	"net/netip"
 	"time"
+
+	"github.com/pushtunnel/pushtunnel/cmd/pushtunnel/internal/schema"
 )
 
 // Settings are what can be set, by flags, by the environment and by a file. The
@@ -69,8 +71,11 @@ type Memory struct {
 	MaxMemory     Bytes `default:"1GiB" help:"Both, of all sessions. 0: no limit."`
 }
 
-// Native bounds native clients.
+// Native says what is called at native clients, and bounds them. Their protocol has no
+// names for fields, so the server has to know the services that are pushed to them.
 type Native struct {
+	schema.Files `embed:""`
+
 	MaxBody           Bytes         `default:"64MiB" help:"The largest frame."`
 	FrameTimeout      time.Duration `default:"1m" help:"How long a frame may take, for each 128 KiB of it."`
 	IdleTimeout       time.Duration `default:"10m" help:"How long a connection without a name may be silent."`

@@ -62,9 +62,18 @@ func fromProtos(imports, protos []string) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pushtunnel: --proto: %w", err)
 	}
-	set := &descriptorpb.FileDescriptorSet{}
+	parsed, set := &descriptorpb.FileDescriptorSet{}, &descriptorpb.FileDescriptorSet{}
 	for _, f := range all {
-		set.File = append(set.File, f.AsFileDescriptorProto())
+		parsed.File = append(parsed.File, f.AsFileDescriptorProto())
+	}
+	// Options that the parser has read as of its own are read again, as those that
+	// the program knows.
+	data, err := proto.Marshal(parsed)
+	if err == nil {
+		err = proto.Unmarshal(data, set)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pushtunnel: --proto: %w", err)
 	}
 	return FromSet(set)
 }
@@ -96,6 +105,24 @@ type Schema struct {
 	set      *descriptorpb.FileDescriptorSet
 	files    *protoregistry.Files
 	services []protoreflect.ServiceDescriptor
+}
+
+// Link makes the files known to the whole program, as if they were linked in. Those
+// that are already are left as they are.
+func (s *Schema) Link() error {
+	for _, f := range s.set.GetFile() {
+		if _, err := protoregistry.GlobalFiles.FindFileByPath(f.GetName()); err == nil {
+			continue
+		}
+		d, err := s.files.FindFileByPath(f.GetName())
+		if err == nil {
+			err = protoregistry.GlobalFiles.RegisterFile(d)
+		}
+		if err != nil {
+			return fmt.Errorf("pushtunnel: %s: %w", f.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // FromSet returns the schema of a descriptor set, which must have all imports.
