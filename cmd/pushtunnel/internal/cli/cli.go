@@ -35,6 +35,7 @@ type grammar struct {
 	Call       callCommand       `cmd:"" help:"Call a client that is connected."`
 	List       listCommand       `cmd:"" help:"List who is connected."`
 	Watch      watchCommand      `cmd:"" help:"Show who connects and leaves, as it happens."`
+	Bench      benchCommand      `cmd:"" help:"Load a server with clients and calls, and tell how fast they are."`
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Complete   completeCommand   `cmd:"" hidden:"" help:"What the scripts of completion run."`

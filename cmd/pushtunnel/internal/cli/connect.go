@@ -67,7 +67,7 @@ func (c *connectCommand) Run(ctx context.Context, std Streams) error {
 	}
 	opts := []client.Option{
 		client.WithNamespace(c.Namespace), client.WithLabels(c.Label), client.WithUnknownServiceHandler(d.Handle),
-		client.WithHooks(notices(std, c.Server)),
+		client.WithHooks(notices(std, c.Server)), client.WithConnectTimeout(noticeAfter),
 	}
 	if token != nil {
 		opts = append(opts, client.WithCallOptions(grpc.PerRPCCredentials(token)))
@@ -75,10 +75,14 @@ func (c *connectCommand) Run(ctx context.Context, std Streams) error {
 	if c.Direct {
 		opts = append(opts, client.WithDirect(c.Server, tlsConfig))
 	}
+	fmt.Fprintf(std.Err, "connecting to %s\n", c.Server)
 	cl := client.New(cc, c.Name, opts...)
 	d.Register(cl)
 	return serveUntil(ctx, cl)
 }
+
+// noticeAfter is how long the client tries to connect before it says why it can't.
+const noticeAfter = 5 * time.Second
 
 // leaving is how long calls may take to end when the client is asked to stop.
 const leaving = 10 * time.Second

@@ -80,7 +80,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"serve", "--help"}, {"connect", "--help"}, {"call", "--help"}, {"list", "--help"}, {"watch", "--help"}, {"completion", "--help"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"serve", "--help"}, {"connect", "--help"}, {"call", "--help"}, {"list", "--help"}, {"watch", "--help"}, {"bench", "--help"}, {"completion", "--help"}} {
 		got := run(t, args...)
 		if got.code != 0 || !strings.HasPrefix(got.out, "Usage: pushtunnel ") || got.err != "" {
 			t.Errorf("%q: got %+v, want help on the standard output", args, got)
@@ -90,7 +90,7 @@ func TestHelp(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
-		{"", "serve connect call list watch completion version"},
+		{"", "serve connect call list watch bench completion version"},
 		{"c", "connect call completion"},
 		{"completion ", "bash zsh fish"},
 		{"completion z", "zsh"},
