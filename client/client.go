@@ -69,6 +69,7 @@ func NewDialer(d tunnel.Dialer, name string, opts ...Option) *Client {
 	c.opts.claim.Name = name
 	c.opts.metadata = metadata.Join(c.opts.metadata, c.opts.claim.Metadata())
 	c.opts.tunnel.Services = &c.services
+	c.services.HandleUnknown(c.opts.unknown)
 	return c
 }
 

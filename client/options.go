@@ -33,6 +33,7 @@ type options struct {
 	connectTimeout time.Duration
 	unaries        []grpc.UnaryServerInterceptor
 	streams        []grpc.StreamServerInterceptor
+	unknown        grpc.StreamHandler
 }
 
 func defaults() options {
@@ -68,6 +69,16 @@ func WithUnaryInterceptors(i ...grpc.UnaryServerInterceptor) Option {
 // one outermost.
 func WithStreamInterceptors(i ...grpc.StreamServerInterceptor) Option {
 	return optionFunc(func(o *options) { o.streams = append(o.streams, i...) })
+}
+
+// WithUnknownServiceHandler sets the handler of calls whose method is not
+// registered, as grpc.UnknownServiceHandler does at a grpc.Server: it gets all of
+// them as streams, unary ones too, and grpc.MethodFromServerStream tells the method.
+// A message that knows no fields, as emptypb.Empty, keeps what it receives as
+// unknown fields. The default is none: such calls get UNIMPLEMENTED. Calls of native
+// servers do not come to it.
+func WithUnknownServiceHandler(h grpc.StreamHandler) Option {
+	return optionFunc(func(o *options) { o.unknown = h })
 }
 
 // WithStatsHandlers adds handlers that see the calls that are served, as the

@@ -2,14 +2,18 @@ package client_test
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/pushtunnel/pushtunnel/client"
 	"github.com/pushtunnel/pushtunnel/tunneltest"
@@ -64,6 +68,80 @@ func TestRegisterServicePanicsOnMisuse(t *testing.T) {
 		register(other)
 		wantPanic(t, "service grpc.testing.TestService is registered twice", func() { register(other) })
 		wantPanic(t, "does not implement", func() { other.RegisterService(&testgrpc.ReconnectService_ServiceDesc, interop.NewTestServer()) })
+	})
+}
+
+// A handler of unknown methods gets the calls of all methods that are not registered,
+// with their names, whatever their kind; interceptors see them as streams.
+func TestUnknownServiceHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var methods, intercepted []string
+		echo := func(_ any, s grpc.ServerStream) error {
+			method, _ := grpc.MethodFromServerStream(s)
+			methods = append(methods, method)
+			for {
+				m := new(emptypb.Empty) // keeps what it does not know
+				if err := s.RecvMsg(m); err == io.EOF {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				if err := s.SendMsg(m); err != nil {
+					return err
+				}
+			}
+		}
+		see := func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			intercepted = append(intercepted, info.FullMethod)
+			return next(srv, s)
+		}
+		push := tunneltest.NewServer(t)
+		push.Connect(t, "c1", func(r grpc.ServiceRegistrar) {
+			testgrpc.RegisterReconnectServiceServer(r, testgrpc.UnimplementedReconnectServiceServer{})
+		}, client.WithUnknownServiceHandler(echo), client.WithStreamInterceptors(see))
+		stub := testgrpc.NewTestServiceClient(push.Client("c1"))
+
+		payload := &testgrpc.Payload{Type: testgrpc.PayloadType_COMPRESSABLE, Body: []byte("bytes")}
+		answer, err := stub.UnaryCall(t.Context(), &testgrpc.SimpleRequest{ResponseType: 0, Payload: payload})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The payload is field 3 of a request. In an answer that is a text.
+		if want := "\x12\x05bytes"; answer.GetOauthScope() != want {
+			t.Errorf("got %v, want the request's bytes, %q in field 3", answer, want)
+		}
+		s, err := stub.FullDuplexCall(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := s.Send(&testgrpc.StreamingOutputCallRequest{Payload: payload}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Recv(); err != io.EOF {
+			t.Errorf("got %v, want io.EOF", err)
+		}
+		want := []string{"/grpc.testing.TestService/UnaryCall", "/grpc.testing.TestService/FullDuplexCall"}
+		if !slices.Equal(methods, want) || !slices.Equal(intercepted, want) {
+			t.Errorf("got %q and %q intercepted, want %q", methods, intercepted, want)
+		}
+
+		// A method that is registered is not unknown, and a name that is none is refused.
+		_, err = testgrpc.NewReconnectServiceClient(push.Client("c1")).Start(t.Context(), &testgrpc.ReconnectParams{})
+		if status.Code(err) != codes.Unimplemented || len(methods) != 2 {
+			t.Errorf("got %v after %q, want the registered method's UNIMPLEMENTED", err, methods)
+		}
+		err = push.Client("c1").Invoke(t.Context(), "no-slash", &testgrpc.Empty{}, &testgrpc.Empty{})
+		if status.Code(err) != codes.Unimplemented || len(methods) != 2 {
+			t.Errorf("got %v after %q, want UNIMPLEMENTED for a malformed name", err, methods)
+		}
 	})
 }
 

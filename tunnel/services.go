@@ -21,6 +21,7 @@ type Services struct {
 	frozen   bool
 	services map[string]grpc.ServiceInfo
 	methods  map[string]*method
+	unknown  grpc.StreamHandler // nil: calls of other methods are refused
 }
 
 // method is one method that can be called.
@@ -75,6 +76,20 @@ func (s *Services) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.services[desc.ServiceName] = info
 }
 
+// HandleUnknown sets the handler of calls whose method is not registered, as
+// grpc.UnknownServiceHandler does: it gets all of them as streams, unary ones too,
+// and grpc.MethodFromServerStream tells the method. It panics after serving has
+// begun. The default is none: such calls are answered with UNIMPLEMENTED. Calls of
+// protocols without streams, as the native one, do not come to it.
+func (s *Services) HandleUnknown(h grpc.StreamHandler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen {
+		panic("pushtunnel: a handler of unknown methods is set after serving has begun") //nolint:forbidigo // misuse at start-up
+	}
+	s.unknown = h
+}
+
 // GetServiceInfo returns what is registered, by service name.
 func (s *Services) GetServiceInfo() map[string]grpc.ServiceInfo {
 	s.mu.RLock()
@@ -107,6 +122,10 @@ func (s *Services) lookup(name []byte) (m *method, problem string) {
 	i := strings.LastIndexByte(path, '/')
 	if !ok || i < 0 {
 		return nil, fmt.Sprintf("malformed method name: %q", name)
+	}
+	if s.unknown != nil {
+		desc := &grpc.StreamDesc{StreamName: "unknown_service_handler", Handler: s.unknown, ClientStreams: true, ServerStreams: true}
+		return &method{name: string(name), stream: desc}, ""
 	}
 	service, method := path[:i], path[i+1:]
 	if _, ok := s.services[service]; ok {
