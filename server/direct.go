@@ -142,6 +142,9 @@ func (s *Server) dispatch(c directConn) {
 		c.Close()
 		return
 	}
+	if s.opts.connect == nil {
+		s.openDirect.Do(func() { s.warnOpen(c.LocalAddr()) })
+	}
 	if !s.gate.connect() {
 		s.gate.disconnect()
 		s.reject(connCandidate("direct", c), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told

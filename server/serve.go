@@ -34,7 +34,7 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 	}
 	defer s.handlers.Done()
 	defer l.Close()
-	s.warnOpen(l)
+	s.warnOpen(l.Addr())
 	// Connections end when Close is called, new ones are refused before.
 	ctx, cancel := context.WithCancel(s.closing)
 	defer cancel()
@@ -73,11 +73,11 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 }
 
 // warnOpen says what is not protected, unless the user has said that it is all right.
-func (s *Server) warnOpen(l net.Listener) {
+func (s *Server) warnOpen(at net.Addr) {
 	if s.opts.identity != nil {
 		return
 	}
-	if a, err := netip.ParseAddrPort(l.Addr().String()); err != nil || a.Addr().IsLoopback() {
+	if a, err := netip.ParseAddrPort(at.String()); err != nil || a.Addr().IsLoopback() {
 		return // no others than this machine can connect
 	}
 	logger := s.opts.logger
@@ -85,7 +85,7 @@ func (s *Server) warnOpen(l net.Listener) {
 		logger = slog.Default() // nobody has asked for a log: this is for everybody
 	}
 	logger.LogAttrs(s.closing, slog.LevelWarn, "clients are not authenticated: whoever can connect may have any name. "+
-		"Set server.WithIdentity; for a network that is trusted, server.WithIdentity(server.TrustClaims)", logattr.Addr(l.Addr()))
+		"Set server.WithIdentity; for a network that is trusted, server.WithIdentity(server.TrustClaims)", logattr.Addr(at))
 }
 
 // isTemporary reports whether Accept may do better later: the process has too

@@ -28,7 +28,8 @@ type Server struct {
 	gate gate
 	reg  registry
 
-	refusals *rate.Limiter // of the log
+	refusals   *rate.Limiter // of the log
+	openDirect sync.Once     // tells that direct clients are not authenticated
 
 	// closing ends when Close is called.
 	closing context.Context //nolint:containedctx // used as a signal
