@@ -22,7 +22,9 @@ func (c at) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 
 // Whoever takes direct clients from other machines without asking who comes is told
 // so, once.
 func TestWarningOfAnOpenDirectPort(t *testing.T) {
-	pass := func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error { return next(srv, s) }
+	pass := func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		return next(srv, s)
+	}
 	for what, test := range map[string]struct {
 		opts []Option
 		ip   net.IP
