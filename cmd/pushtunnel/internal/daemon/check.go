@@ -52,6 +52,8 @@ func (s *Settings) Check() error {
 		{"max-sessions-per-subject", s.MaxSessionsPerSubject < 0},
 		{"connect-rate", s.ConnectRate < 0},
 		{"connect-burst", s.ConnectBurst < 0},
+		{"subject-connect-rate", s.SubjectConnectRate < 0},
+		{"subject-connect-burst", s.SubjectConnectBurst < 0},
 		{"max-connections", s.MaxConnections < 0},
 		{"max-calls-per-session", s.MaxCallsPerSession < 0},
 		{"call-rate", s.Calls.CallRate < 0},

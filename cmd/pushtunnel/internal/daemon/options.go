@@ -28,7 +28,8 @@ func (s *Settings) pushOptions(logger *slog.Logger) (server.Option, error) {
 		server.WithLogger(logger), server.WithPicker(pick), server.WithDuplicates(duplicates[s.Duplicates]),
 		server.WithMaxSessions(s.MaxSessions), server.WithMaxSessionsPerName(s.MaxSessionsPerName),
 		server.WithMaxSessionsPerSubject(s.MaxSessionsPerSubject),
-		server.WithConnectRate(s.ConnectRate, s.ConnectBurst), server.WithMaxConnections(s.MaxConnections),
+		server.WithConnectRate(s.ConnectRate, s.ConnectBurst), server.WithConnectRatePerSubject(s.SubjectConnectRate, s.SubjectConnectBurst),
+		server.WithMaxConnections(s.MaxConnections),
 		server.WithHandshakeTimeout(s.HandshakeTimeout), server.WithHeartbeat(s.Heartbeat),
 		server.WithReconnectAfter(s.ReconnectAfter), server.WithWatchBacklog(s.WatchBacklog),
 		server.WithMaxCallsPerSession(s.MaxCallsPerSession),
@@ -60,7 +61,8 @@ func (s *Settings) nativeOptions(logger *slog.Logger, pushes []*grpc.ServiceDesc
 	return []native.Option{
 		native.WithPushes(pushes...),
 		native.WithName(nativeProtocol), native.WithLogger(logger),
-		native.WithMaxBody(int(s.MaxBody)), native.WithFrameTimeout(s.FrameTimeout), native.WithIdleTimeout(s.IdleTimeout),
+		native.WithMaxBody(int(s.MaxBody)), native.WithMaxAnonymousBody(int(s.MaxAnonymousBody)),
+		native.WithFrameTimeout(s.FrameTimeout), native.WithIdleTimeout(s.IdleTimeout),
 		native.WithMaxConnsPerClient(s.MaxConnsPerClient), native.WithCallRate(s.Native.CallRate, s.Native.CallBurst),
 	}
 }

@@ -42,6 +42,8 @@ type Sessions struct {
 	MaxSessionsPerSubject int           `default:"1000" help:"How many sessions a proved identity has. 0: any number."`
 	ConnectRate           float64       `default:"1000" help:"How many sessions come in a second. 0: any number."`
 	ConnectBurst          int           `default:"10000" help:"How many sessions come at once."`
+	SubjectConnectRate    float64       `default:"10" help:"How many sessions of a proved identity come in a second. 0: any number."`
+	SubjectConnectBurst   int           `default:"1000" help:"How many of them at once."`
 	MaxConnections        int           `default:"100000" help:"How many raw connections there are. 0: any number."`
 	HandshakeTimeout      time.Duration `default:"10s" help:"How long TLS, the first bytes and a client's hello may take, each."`
 	Heartbeat             time.Duration `default:"15s" help:"How often clients are asked for a sign of life. Negative: never."`
@@ -77,7 +79,8 @@ type Native struct {
 	schema.Files `embed:""`
 
 	MaxBody           Bytes         `default:"64MiB" help:"The largest frame."`
-	FrameTimeout      time.Duration `default:"1m" help:"How long a frame may take, for each 128 KiB of it."`
+	MaxAnonymousBody  Bytes         `default:"4MiB" help:"The same for connections that have no name."`
+	FrameTimeout      time.Duration `default:"1m" help:"How long a frame may take, for each 128 KiB of it; all of it on a connection that has no name."`
 	IdleTimeout       time.Duration `default:"10m" help:"How long a connection without a name may be silent."`
 	MaxConnsPerClient int           `default:"64" help:"How many connections a client has. A Java client has 8."`
 	CallRate          float64       `name:"client-call-rate" default:"10000" help:"How many calls a native connection makes in a second. 0: any number."`
