@@ -103,7 +103,10 @@ var callerCalls = sync.Pool{New: func() any { return new(callerCall) }}
 // still hold it: not the session's end, which takes calls out of the table. It is
 // for calls that the user's code never sees.
 func (c *callerCall) recycle() {
-	if !c.alone {
+	c.in.mu.Lock() // the reader may be ending the call at this moment
+	alone := c.alone
+	c.in.mu.Unlock()
+	if !alone {
 		return
 	}
 	*c = callerCall{} // in.wake too: a channel belongs to its bubble, in a test with synctest

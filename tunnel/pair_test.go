@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,6 +237,36 @@ func TestLeaveWhileCallsArrive(t *testing.T) {
 		<-s.Done()
 		if err := s.Err(); err != nil {
 			t.Errorf("got the session's error %v, want none", err)
+		}
+	})
+}
+
+// An answer that comes at the very moment of the deadline: the caller's goroutine and
+// the reader end the call together, and only one of them may let it be used again.
+func TestAnswersAtTheDeadline(t *testing.T) {
+	const rounds, calls = 50, 40
+	bubble(t, func(t *testing.T) {
+		s, _ := pair(t, Config{}, Config{Services: testService{unary: func(ctx context.Context, r string) (string, error) {
+			time.Sleep(time.Second)
+			return r, nil
+		}}.services()}, 16)
+		for range rounds {
+			var callers sync.WaitGroup
+			for i := range calls {
+				callers.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					want, reply := fmt.Sprint(i), &wrapperspb.BytesValue{}
+					err := s.Invoke(ctx, unaryMethod, text(want), reply)
+					if err == nil && string(reply.GetValue()) != want {
+						t.Errorf("got the answer %q, want %q", reply.GetValue(), want)
+					}
+					if code := status.Code(err); code != codes.OK && code != codes.DeadlineExceeded && code != codes.Canceled {
+						t.Errorf("got %v", err)
+					}
+				})
+			}
+			callers.Wait()
 		}
 	})
 }
