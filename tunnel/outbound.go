@@ -14,15 +14,16 @@ type outbound struct {
 	id         uint64 // 0 until the first frame of a call that this end makes
 	win        sendWindow
 	items      queue[item]
-	first      [1]item // the storage that items starts with
-	off        int     // how much of the first item's message has been sent
-	bytes      int     // of messages that wait, with waiting for each
-	begun      bool    // its first frame may have left
-	full       bool    // it takes no more
-	detached   bool    // nor sends any more
-	late       int64   // the bytes that may still come when the table forgets it
-	reserved   bool    // its messages are counted in outbox.queued
-	spent      bool    // nobody has the call but this, the table and the reader
+	first      [1]item  // the storage that items starts with
+	off        int      // how much of the first item's message has been sent
+	bytes      int      // of messages that wait, with waiting for each
+	begun      bool     // its first frame may have left
+	full       bool     // it takes no more
+	detached   bool     // nor sends any more
+	late       int64    // the bytes that may still come when the table forgets it
+	reserved   bool     // its messages are counted in outbox.queued
+	spent      bool     // nobody has the call but this, the table and the reader
+	ring       ringKind // that it is in
 	prev, next *outbound
 	talks      atomic.Bool   // since the last message came, one has gone; of the call's goroutines
 	wake       chan struct{} // signalled when fewer bytes wait or it is detached

@@ -65,6 +65,7 @@ type outbox struct {
 func (o *outbox) init(s *Session) {
 	o.session, o.most = s, s.transport.BatchBytes()
 	o.transit.window = minTransit
+	o.ready.kind, o.spent.kind = readyRing, spentRing
 }
 
 // add queues it for a call and sends what is ready. It reports false, and drops
@@ -311,7 +312,7 @@ func (o *outbox) ack(total uint64) error {
 // kick sends what is ready. It returns the calls that can be used again.
 func (o *outbox) kick() (spent ring) {
 	o.mu.Lock()
-	spent, o.spent = o.spent, ring{}
+	spent, o.spent = o.spent, ring{kind: spentRing}
 	o.flush(false)
 	return spent
 }

@@ -1,14 +1,27 @@
 package tunnel
 
 // ring is a queue of calls, linked through the calls themselves so that any of
-// them can leave at once.
-type ring struct{ head, tail *outbound }
+// them can leave at once. A call is in one at most.
+type ring struct {
+	kind       ringKind
+	head, tail *outbound
+}
 
-// push puts c at the end unless it is in the queue.
+// ringKind tells the rings apart that a call may be in.
+type ringKind uint8
+
+const (
+	noRing ringKind = iota
+	readyRing
+	spentRing
+)
+
+// push puts c at the end unless it is in a queue.
 func (r *ring) push(c *outbound) {
-	if c.prev != nil || r.head == c {
+	if c.ring != noRing {
 		return
 	}
+	c.ring = r.kind
 	c.prev = r.tail
 	if r.tail != nil {
 		r.tail.next = c
@@ -18,11 +31,12 @@ func (r *ring) push(c *outbound) {
 	r.tail = c
 }
 
-// remove takes c out of the queue if it is there.
+// remove takes c out of the queue if it is there, and not in another one.
 func (r *ring) remove(c *outbound) {
-	if c.prev == nil && r.head != c {
+	if c.ring != r.kind {
 		return
 	}
+	c.ring = noRing
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {
