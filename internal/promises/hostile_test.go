@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -462,7 +463,13 @@ func TestAHostileServerHarmsNoClient(t *testing.T) {
 				go func() { served <- g.Serve(listener) }()
 				w := &world{Server: server.New(), net: n}
 				var retries []error
-				m := w.start(t, w.connection(t), "c1", echo(), client.WithHooks(client.Hooks{
+				// The handler takes no message: one that did would be done before what
+				// the server sends next, or grant it a new window.
+				waits := &service{stream: func(s testgrpc.TestService_FullDuplexCallServer) error {
+					<-s.Context().Done()
+					return s.Context().Err()
+				}}
+				m := w.start(t, w.connection(t), "c1", waits, client.WithHooks(client.Hooks{
 					Retry: func(err error, _ time.Duration) { retries = append(retries, err) },
 				}))
 				// It comes back once, and is told to stop then.
