@@ -2,99 +2,17 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/pushtunnel/pushtunnel/internal/netio"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
-
-// Direct lets a gRPC server's port take direct connections, too: those of clients
-// that have client.WithDirect. It stands in the place of grpc.Creds. tlsConfig is
-// what the server would give to credentials.NewTLS, nil for plaintext.
-//
-// Direct connections do not pass the gRPC server: its interceptors, stats handlers
-// and limits do not see them. What it does to let clients in must be repeated in
-// WithConnectInterceptors. Their context does not end when a client gives up before
-// they have let it in. Shutdown and Close end direct connections; Stop and
-// GracefulStop of the gRPC server do not. A limit of the listener counts them.
-//
-// It needs grpc.Server.Serve: a gRPC server that is an http.Handler has no port.
-func (s *Server) Direct(tlsConfig *tls.Config) grpc.ServerOption {
-	return grpc.Creds(s.DirectCredentials(tlsConfig))
-}
-
-// DirectCredentials returns what Direct gives to grpc.Creds.
-func (s *Server) DirectCredentials(tlsConfig *tls.Config) credentials.TransportCredentials {
-	if tlsConfig == nil {
-		return &directCreds{TransportCredentials: insecure.NewCredentials(), server: s}
-	}
-	return &directCreds{TransportCredentials: credentials.NewTLS(withALPN(tlsConfig)), server: s, encrypted: true}
-}
-
-// withALPN returns a configuration that knows the direct transport.
-func withALPN(cfg *tls.Config) *tls.Config {
-	cfg = cfg.Clone()
-	if !slices.Contains(cfg.NextProtos, tunnel.ALPN) {
-		cfg.NextProtos = append([]string{tunnel.ALPN}, cfg.NextProtos...)
-	}
-	if choose := cfg.GetConfigForClient; choose != nil {
-		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			chosen, err := choose(hello)
-			if err != nil || chosen == nil {
-				return chosen, err
-			}
-			return withALPN(chosen), nil
-		}
-	}
-	return cfg
-}
-
-// directCreds takes the direct connections out of a gRPC server.
-type directCreds struct {
-	credentials.TransportCredentials
-	server    *Server
-	encrypted bool
-}
-
-// ServerHandshake tells what a connection is by its first byte, or by what the
-// peers have agreed upon in the TLS handshake.
-func (c *directCreds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, direct := raw, false
-	if !c.encrypted {
-		b, same, err := netio.First(raw)
-		if err != nil {
-			return nil, nil, err
-		}
-		conn, direct = same, b == tunnel.DirectPreface[0]
-	}
-	conn, auth, err := c.TransportCredentials.ServerHandshake(conn)
-	if err != nil {
-		return nil, nil, err
-	}
-	if info, ok := auth.(credentials.TLSInfo); ok {
-		direct = info.State.NegotiatedProtocol == tunnel.ALPN
-	}
-	if !direct {
-		return conn, auth, nil
-	}
-	c.server.dispatch(directConn{conn, auth})
-	return nil, nil, credentials.ErrConnDispatched
-}
-
-// Clone returns a copy.
-func (c *directCreds) Clone() credentials.TransportCredentials {
-	return &directCreds{c.TransportCredentials.Clone(), c.server, c.encrypted}
-}
 
 // directProtocol is the direct transport on a listener of its own.
 type directProtocol struct{ server *Server }
@@ -136,30 +54,13 @@ type directConn struct {
 	auth credentials.AuthInfo
 }
 
-// dispatch serves a connection on a goroutine of its own.
-func (s *Server) dispatch(c directConn) {
-	if !s.track() {
-		c.Close()
-		return
+// startDirect serves a connection that the port of a gRPC server has got. It returns when
+// the client has a session: that has its own goroutines.
+func (s *Server) startDirect(c directConn) {
+	link, err := s.serveDirect(s.closing, c)
+	if link == nil {
+		s.refused(s.closing, "direct", c, err)
 	}
-	if s.opts.connect == nil {
-		s.openDirect.Do(func() { s.warnOpen(c.LocalAddr()) })
-	}
-	if !s.gate.connect() {
-		s.gate.disconnect()
-		s.reject(connCandidate("direct", c), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
-		c.Close()
-		s.handlers.Done()
-		return
-	}
-	go func() {
-		defer s.handlers.Done()
-		defer s.gate.disconnect() // it is counted among the sessions now
-		link, err := s.serveDirect(s.closing, c)
-		if link == nil {
-			s.refused(s.closing, "direct", c, err)
-		}
-	}()
 }
 
 // serveDirect lets a client in. It returns its session, nil if there is none. With

@@ -173,8 +173,8 @@ func WithHeartbeat(interval time.Duration) Option {
 	return optionFunc(func(o *options) { o.tunnel.Heartbeat = interval })
 }
 
-// WithHandshakeTimeout sets how long a client may take to say hello. The default
-// is 10 s.
+// WithHandshakeTimeout sets how long a raw connection may take for TLS and the first
+// bytes, and then a client to say hello. The default is 10 s.
 func WithHandshakeTimeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.tunnel.HandshakeTimeout = d })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -64,7 +65,7 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 		if !s.gate.connect() {
 			s.gate.disconnect()
 			conn.Close()
-			s.reject(connCandidate("", conn), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections)) //nolint:errcheck // there is nobody to be told
+			s.tooMany(conn) //nolint:errcheck // there is nobody to be told
 			continue
 		}
 		conns.Add(1)
@@ -125,47 +126,49 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, protocols []tunne
 // protocol it closes the connection and returns nil.
 //
 //go:noinline
-func (s *Server) choose(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) (tunnel.Protocol, context.Context, net.Conn) {
-	timeout := s.opts.tunnel.WithDefaults().HandshakeTimeout
-	ctx, err := secured(ctx, conn, timeout)
-	if err != nil {
-		s.refused(ctx, "tls", conn, err)
-		conn.Close()
-		return nil, nil, nil
+func (s *Server) choose(ctx context.Context, conn net.Conn, protocols []tunnel.Protocol) (p tunnel.Protocol, _ context.Context, _ net.Conn) {
+	begun := conn
+	stop := expire(ctx, begun, s.opts.tunnel.WithDefaults().HandshakeTimeout)
+	auth, err := secured(ctx, conn)
+	switch {
+	case err != nil:
+	case len(protocols) == 1:
+		p = protocols[0]
+	default:
+		p, conn, err = recognise(conn, protocols)
 	}
-	if len(protocols) == 1 {
-		return protocols[0], ctx, conn
-	}
-	p, conn, err := sniff(ctx, conn, protocols, timeout)
-	if err != nil {
+	if err = stop(err); err != nil {
 		s.refused(ctx, "", conn, err)
-		conn.Close()
+		begun.Close()
 		return nil, nil, nil
+	}
+	if auth != nil {
+		ctx = peer.NewContext(ctx, &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
 	}
 	return p, ctx, conn
 }
 
-// secured shakes hands with the peer of a TLS connection, and returns a context
-// with what it has proved. Other connections have nothing to prove.
-func secured(ctx context.Context, conn net.Conn, timeout time.Duration) (context.Context, error) {
+// secured shakes hands with the peer of a TLS connection, and returns what it has
+// proved. Other connections have nothing to prove.
+func secured(ctx context.Context, conn net.Conn) (credentials.AuthInfo, error) {
 	encrypted, ok := conn.(*tls.Conn)
 	if !ok {
-		return ctx, nil
+		return nil, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if err := encrypted.HandshakeContext(limited); err != nil {
-		return ctx, err
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
 	}
-	return peer.NewContext(ctx, &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: credentials.TLSInfo{
-		State:          encrypted.ConnectionState(),
-		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
-	}}), nil
+	return tlsInfo(encrypted.ConnectionState()), nil
 }
 
 // connCandidate is a candidate of whom nothing but the connection is known.
 func connCandidate(protocol string, conn net.Conn) Candidate {
 	return Candidate{Protocol: protocol, Peer: &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr()}}
+}
+
+// tooMany refuses a connection because there are too many.
+func (s *Server) tooMany(conn net.Conn) error {
+	return s.reject(connCandidate("", conn), exceeded(tunnel.LimitConnections, "%d connections", s.gate.connections))
 }
 
 // refused logs why a connection has ended. The ends of sessions are logged apart.

@@ -28,8 +28,8 @@ type Server struct {
 	gate gate
 	reg  registry
 
-	refusals   *rate.Limiter // of the log
-	openDirect sync.Once     // tells that direct clients are not authenticated
+	refusals *rate.Limiter // of the log
+	openPort sync.Once     // tells that those of OnePort are not authenticated
 
 	// closing ends when Close is called.
 	closing context.Context //nolint:containedctx // used as a signal

@@ -5,23 +5,24 @@ import (
 	"net"
 )
 
-// First waits for the first byte that the peer sends, and returns it with a
-// connection that still begins with it: conn itself if that can be. If the
-// connection ends before, the error is io.EOF.
-func First(conn net.Conn) (byte, net.Conn, error) {
-	var b [1]byte
+// First waits for the first bytes that the peer sends. It returns those that have
+// come, at most len(b), in b, and a connection that still begins with them: conn
+// itself if that can be. If the connection ends before, the error is io.EOF.
+func First(conn net.Conn, b []byte) (n int, same net.Conn, err error) {
 	raw := rawConn(conn)
 	if raw == nil {
-		if _, err := io.ReadFull(conn, b[:]); err != nil {
+		for n == 0 && err == nil {
+			n, err = conn.Read(b)
+		}
+		if n == 0 {
 			return 0, conn, err
 		}
-		return b[0], &Prefixed{Conn: conn, Prefix: b[:]}, nil
+		return n, &Prefixed{Conn: conn, Prefix: append([]byte(nil), b[:n]...)}, nil
 	}
-	var n int
 	var readErr error
-	err := raw.Read(func(fd uintptr) bool {
+	err = raw.Read(func(fd uintptr) bool {
 		var again bool
-		n, again, readErr = peekNow(fd, b[:])
+		n, again, readErr = peekNow(fd, b)
 		return !again
 	})
 	if err == nil {
@@ -30,7 +31,7 @@ func First(conn net.Conn) (byte, net.Conn, error) {
 	if err == nil && n == 0 {
 		err = io.EOF
 	}
-	return b[0], conn, err
+	return n, conn, err
 }
 
 // Prefixed is a connection of which the first bytes have been read already.

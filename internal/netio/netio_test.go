@@ -242,16 +242,17 @@ func TestWriterClosesOnce(t *testing.T) {
 func TestFirst(t *testing.T) {
 	pairs(t, func(t *testing.T, a, b net.Conn) {
 		go a.Write([]byte("xyz")) //nolint:errcheck // seen below
-		first, conn, err := First(b)
-		if first != 'x' || err != nil {
-			t.Fatalf("got %q, %v, want %q", first, err, 'x')
+		two := make([]byte, 2)
+		n, conn, err := First(b, two)
+		if string(two[:n]) != "xy" || err != nil {
+			t.Fatalf("got %q, %v, want %q", two[:n], err, "xy")
 		}
 		got := make([]byte, 3)
 		if _, err := io.ReadFull(conn, got); string(got) != "xyz" || err != nil {
 			t.Errorf("got %q, %v, want all that was sent", got, err)
 		}
 		a.Close()
-		if _, _, err := First(b); err != io.EOF {
+		if _, _, err := First(b, two); err != io.EOF {
 			t.Errorf("at the end: got %v, want %v", err, io.EOF)
 		}
 	})
@@ -266,9 +267,10 @@ func TestFirstOfAReadWithoutBytes(t *testing.T) {
 		a.Write([]byte("x")) //nolint:errcheck // seen below
 		a.Close()
 	}()
-	first, conn, err := First(b)
-	if first != 'x' || err != nil {
-		t.Fatalf("got %q, %v, want %q", first, err, 'x')
+	first := make([]byte, 64)
+	n, conn, err := First(b, first)
+	if string(first[:n]) != "x" || err != nil {
+		t.Fatalf("got %q, %v, want %q", first[:n], err, "x")
 	}
 	if all, err := io.ReadAll(conn); string(all) != "x" || err != nil {
 		t.Errorf("got %q, %v, want %q", all, err, "x")

@@ -21,7 +21,7 @@ func (c at) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 
 
 // Whoever takes direct clients from other machines without asking who comes is told
 // so, once.
-func TestWarningOfAnOpenDirectPort(t *testing.T) {
+func TestWarningOfAnOpenPort(t *testing.T) {
 	pass := func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 		return next(srv, s)
 	}
@@ -41,7 +41,8 @@ func TestWarningOfAnOpenDirectPort(t *testing.T) {
 			for range 3 {
 				ours, theirs := net.Pipe()
 				theirs.Close()
-				s.dispatch(directConn{at{ours, net.TCPAddr{IP: test.ip, Port: 443}}, nil})
+				s.gate.connect()
+				s.dispatch(s.DirectProtocol(), ours, directConn{at{ours, net.TCPAddr{IP: test.ip, Port: 443}}, nil})
 			}
 			s.Close()
 			if got := strings.Count(log.String(), "level=WARN"); got != test.want {
