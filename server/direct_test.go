@@ -41,8 +41,14 @@ type port struct {
 // for itself.
 func listen(t *testing.T, wrap func(net.Listener) net.Listener, opts ...server.Option) *port {
 	t.Helper()
+	return listenAt(t, server.Port{}, wrap, opts...)
+}
+
+// listenAt is listen for a port that takes more.
+func listenAt(t *testing.T, at server.Port, wrap func(net.Listener) net.Listener, opts ...server.Option) *port {
+	t.Helper()
 	p := &port{Server: server.New(opts...), net: faultnet.New(faultnet.Config{}), served: make(chan error, 1)}
-	p.grpc = grpc.NewServer(p.Direct(nil))
+	p.grpc = grpc.NewServer(p.OnePort(at))
 	p.Register(p.grpc)
 	l := p.net.Listener()
 	if wrap != nil {

@@ -104,7 +104,18 @@ func run(t *testing.T, cc grpc.ClientConnInterface, name string, register func(g
 	t.Helper()
 	r := &running{connected: make(chan tunnel.Peer, 100), stopped: make(chan struct{})}
 	opts = append(opts, client.WithHooks(client.Hooks{Connected: func(p tunnel.Peer) { r.connected <- p }}))
-	r.Client = client.New(cc, name, opts...)
+	return r.run(t, client.New(cc, name, opts...), register)
+}
+
+// runDialer is run for a client of another transport. Nothing is sent on connected.
+func runDialer(t *testing.T, c *client.Client, register func(grpc.ServiceRegistrar)) *running {
+	t.Helper()
+	return (&running{connected: make(chan tunnel.Peer, 100), stopped: make(chan struct{})}).run(t, c, register)
+}
+
+func (r *running) run(t *testing.T, c *client.Client, register func(grpc.ServiceRegistrar)) *running {
+	t.Helper()
+	r.Client = c
 	if register != nil {
 		register(r)
 	}
