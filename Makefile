@@ -51,8 +51,8 @@ java-peers:
 	for v in $(BRPC_JAVA); do mvn -B -q -f internal/javapeer/java/pom.xml -Dbrpc.version=$$v package || exit; done
 	mvn -B -q -f examples/native/java/pom.xml compile
 
-hostile: ## Set 1,000 attackers on a server with 100 honest clients
-	PUSHTUNNEL_HOSTILE=1 go test -count=1 -timeout 15m -v -run '^TestHostileClients$$' $(TESTFLAGS) ./internal/production
+hostile: ## Set 1,000 attackers, and 10,000 silent connections, on a server with honest clients
+	PUSHTUNNEL_HOSTILE=1 go test -count=1 -timeout 15m -v -run '^(TestHostileClients|TestACrowdThatDoesNotSayWhatItIs)$$' $(TESTFLAGS) ./internal/production
 
 interop-nginx: ## Test behind a real nginx (NGINX=/usr/sbin/nginx)
 	@test -n "$(NGINX)" || { echo "make: no nginx: install one with HTTP/2, for instance nginx-light of Debian, or say NGINX=path" >&2; exit 1; }

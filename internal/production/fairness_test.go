@@ -159,7 +159,7 @@ func TestPushesToANativeClientThatDoesNotRead(t *testing.T) {
 // clients has room.
 func TestStrangersDoNotUseUpTheMemory(t *testing.T) {
 	const memory = 16 << 20
-	f := launchNative(t, []native.Option{native.WithMaxAnonymousBody(64 << 20)}, server.WithMaxMemory(memory))
+	f := launchNative(t, twoPorts, []native.Option{native.WithMaxAnonymousBody(64 << 20)}, server.WithMaxMemory(memory))
 	f.come(t, "grpc", "kitchen", nil)
 	var closed sync.WaitGroup
 	for range 4 {

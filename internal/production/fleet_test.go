@@ -56,7 +56,7 @@ func each(t *testing.T, test func(t *testing.T, way string)) {
 }
 
 // fleet is a server with two ports, both with TLS: one for gRPC and direct
-// clients, one for native ones.
+// clients, one for native ones. Or it has one port for all.
 type fleet struct {
 	*server.Server
 	ca       *certtest.Authority
@@ -76,11 +76,19 @@ type refusal struct {
 // launch starts a fleet.
 func launch(t testing.TB, opts ...server.Option) *fleet {
 	t.Helper()
-	return launchNative(t, nil, opts...)
+	return launchNative(t, twoPorts, nil, opts...)
 }
 
+// layout says how many ports a fleet has.
+type layout string
+
+const (
+	twoPorts layout = "two ports"
+	onePort  layout = "one port"
+)
+
 // launchNative is launch with options of the native protocol.
-func launchNative(t testing.TB, nativeOpts []native.Option, opts ...server.Option) *fleet {
+func launchNative(t testing.TB, ports layout, nativeOpts []native.Option, opts ...server.Option) *fleet {
 	t.Helper()
 	f := &fleet{ca: certtest.New(t), refused: make(chan refusal, 100_000), hangs: make(chan string, 1000)}
 	f.serverTL = &tls.Config{
@@ -90,18 +98,26 @@ func launchNative(t testing.TB, nativeOpts []native.Option, opts ...server.Optio
 	f.Server = server.New(append([]server.Option{server.WithHooks(server.Hooks{
 		Refused: func(c server.Candidate, reason error) { f.refused <- refusal{c, reason} },
 	})}, opts...)...)
-	g := grpc.NewServer(append(server.RecommendedOptions(), f.Direct(f.serverTL))...)
-	f.Register(g)
-	ended := make(chan error, 2)
-	l, n := listen(t), listen(t)
-	f.addr, f.native = l.Addr().String(), n.Addr().String()
 	p := native.Protocol(append([]native.Option{native.WithPushes(&pb.UserPushApi_ServiceDesc)}, nativeOpts...)...)
+	at := server.Port{TLS: f.serverTL}
+	ended, running := make(chan error, 2), 1
+	l := listen(t)
+	f.addr, f.native = l.Addr().String(), l.Addr().String()
+	if ports == onePort {
+		at.Protocols, at.Plaintext = []tunnel.Protocol{p}, []string{p.Name()} // so that first bytes are looked at
+	} else {
+		n := listen(t)
+		f.native = n.Addr().String()
+		running++
+		go func() { ended <- f.Serve(tls.NewListener(n, f.serverTL), p) }()
+	}
+	g := grpc.NewServer(append(server.RecommendedOptions(), f.OnePort(at))...)
+	f.Register(g)
 	go func() { ended <- g.Serve(l) }()
-	go func() { ended <- f.Serve(tls.NewListener(n, f.serverTL), p) }()
 	t.Cleanup(func() {
 		f.Close()
 		g.Stop()
-		for range 2 {
+		for range running {
 			if err := <-ended; err != nil {
 				t.Errorf("a server has ended with %v", err)
 			}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/metrics"
 	"slices"
 	"strings"
@@ -44,6 +45,12 @@ const (
 // to those fails, nobody gets a name that is not theirs, and the memory stays
 // within what the limits say.
 func TestHostileClients(t *testing.T) {
+	for _, ports := range []layout{twoPorts, onePort} {
+		t.Run(string(ports), func(t *testing.T) { testHostileClients(t, ports) })
+	}
+}
+
+func testHostileClients(t *testing.T, ports layout) {
 	attackers, connects, honest := 100, 5_000, 20
 	full := os.Getenv(hostileEnv) != ""
 	if full {
@@ -51,7 +58,7 @@ func TestHostileClients(t *testing.T) {
 	}
 	var wrong atomic.Int64
 	refused, ended := newTally(), newTally()
-	f := launchNative(t, []native.Option{native.WithFrameTimeout(2 * time.Second), native.WithIdleTimeout(2 * time.Second)},
+	f := launchNative(t, ports, []native.Option{native.WithFrameTimeout(2 * time.Second), native.WithIdleTimeout(2 * time.Second)},
 		server.WithIdentity(server.CertificateIdentity),
 		server.WithMaxMemory(hostileMemory), server.WithMaxQueued(1<<20),
 		server.WithMaxSessions(hostileSessions), server.WithMaxSessionsPerSubject(4), server.WithMaxConnections(hostileConnections),
@@ -85,6 +92,7 @@ func TestHostileClients(t *testing.T) {
 		wantAnswer(t, f.Client(name), name+" hello")
 		names = append(names, name)
 	}
+	runtime.GC() // of the test before
 	before := memory()
 
 	// The attackers, in a process of their own.

@@ -279,7 +279,7 @@ func isReset(err error) bool {
 func TestCallRateOfNativeClients(t *testing.T) {
 	var services native.Services
 	pb.RegisterEchoServiceServer(&services, &echo{})
-	f := launchNative(t, []native.Option{
+	f := launchNative(t, twoPorts, []native.Option{
 		native.WithServices(&services), native.WithCallRate(0.001, 2), native.WithErrorPolicy(native.CloseConnection),
 	})
 	dial := func(ctx context.Context, addr string) (net.Conn, error) {
