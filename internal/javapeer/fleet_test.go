@@ -2,33 +2,50 @@ package javapeer
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/pushtunnel/pushtunnel/client"
+	"github.com/pushtunnel/pushtunnel/internal/certtest"
 	pb "github.com/pushtunnel/pushtunnel/internal/javapeer/interoppb"
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
-// gRPC clients, native Go clients and Java clients share names, picks and stubs.
+// gRPC clients, native Go clients and Java clients share names, picks, stubs, and one
+// port: those of gRPC speak TLS there, the others do not.
 func TestMixedFleet(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
-		g := startGoServer(t)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		gs := grpc.NewServer()
+		ca := certtest.New(t)
+		g := newGoServer()
+		g.addr = l.Addr().String()
+		gs := grpc.NewServer(g.OnePort(server.Port{
+			TLS:       &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, "127.0.0.1")}},
+			Protocols: []tunnel.Protocol{g.protocol()}, Plaintext: []string{"native"},
+		}))
 		g.Register(gs)
-		go gs.Serve(l)
-		defer gs.Stop()
+		ended := make(chan error, 1)
+		go func() { ended <- gs.Serve(l) }()
+		t.Cleanup(func() {
+			g.Close()
+			gs.Stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+		creds := credentials.NewTLS(&tls.Config{RootCAs: ca.Pool()})
 		for _, name := range []string{"a", "b"} {
-			cc, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+			cc, err := grpc.NewClient(g.addr, grpc.WithTransportCredentials(creds))
 			if err != nil {
 				t.Fatal(err)
 			}

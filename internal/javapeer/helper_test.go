@@ -216,17 +216,21 @@ func newGoServer() *goServer {
 	return g
 }
 
-func (g *goServer) listen(t testing.TB, addr string, opts ...native.Option) string {
-	t.Helper()
+// protocol is the native protocol with the services of the tests.
+func (g *goServer) protocol(opts ...native.Option) tunnel.Protocol {
 	var services native.Services
 	pb.RegisterSvcServer(&services, g.svc)
+	return native.Protocol(append([]native.Option{native.WithPushes(&pb.PushApi_ServiceDesc), native.WithServices(&services)}, opts...)...)
+}
+
+func (g *goServer) listen(t testing.TB, addr string, opts ...native.Option) string {
+	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts = append([]native.Option{native.WithPushes(&pb.PushApi_ServiceDesc), native.WithServices(&services)}, opts...)
 	ended := make(chan error, 1)
-	go func() { ended <- g.Serve(l, native.Protocol(opts...)) }()
+	go func() { ended <- g.Serve(l, g.protocol(opts...)) }()
 	t.Cleanup(func() {
 		g.Close()
 		if err := <-ended; err != nil {
