@@ -64,6 +64,8 @@ func TestCheckConfig(t *testing.T) {
 		"native of a network":     {args: []string{"--native-listen=:1", "--native-allow=10.0.0.0/8"}},
 		"services without native": {args: []string{"--native-protoset=x"}, wrong: []string{"set --native-listen"}},
 		"no such services":        {args: []string{"--native-protoset=/does/not/exist", "--native-listen=127.0.0.1:1"}, wrong: []string{"/does/not/exist"}},
+		"plaintext without TLS":   {args: []string{"--plaintext=grpc"}, wrong: []string{"--plaintext is for a port with TLS"}},
+		"plaintext of what":       {args: []string{"--plaintext=http"}, wrong: []string{`"grpc","direct"`}},
 		"no address":              {args: []string{"--listen=7420"}, wrong: []string{`--listen="7420" is no address`}},
 		"no picker":               {args: []string{"--picker=best"}, wrong: []string{"least-in-flight"}},
 		"a sticky picker":         {args: []string{"--picker=sticky:User"}},

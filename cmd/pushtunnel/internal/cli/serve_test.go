@@ -238,25 +238,69 @@ func TestNativeClients(t *testing.T) {
 		"with tokens":     {[]string{"--tokens=" + file(t, "tokens.yaml", tokenFile), "--native-allow=127.0.0.0/8"}, true},
 		"another network": {[]string{"--native-allow=10.0.0.0/8"}, false},
 	} {
+		for ports, listen := range map[string]string{"one port": "127.0.0.1:0", "two ports": "localhost:0"} {
+			t.Run(name+", "+ports, func(t *testing.T) {
+				p, server := serve(t, append(c.args, "--native-listen="+listen)...)
+				addr := p.logged(t, "serving")["native"].(string)
+				if one := "--server="+addr == server[0]; one != (ports == "one port") {
+					t.Errorf("native clients connect at %s, others at %s, want %s", addr, server, ports)
+				}
+				come := make(chan bool, 10)
+				device := client.NewDialer(native.Dialer(addr), "gate", client.WithHooks(client.Hooks{
+					Connected: func(tunnel.Peer) { come <- true },
+					Retry:     func(error, time.Duration) { come <- false },
+				}))
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- device.Serve(ctx) }()
+				if got := <-come; got != c.in {
+					t.Errorf("got in: %v, want %v", got, c.in)
+				}
+				if c.in {
+					got := run(t, with(server, "list", "--token=operator-operator-operator")...)
+					if !strings.Contains(got.out, `"name":"gate"`) || !strings.Contains(got.out, `"protocol":"native"`) {
+						t.Errorf("got %+v, want the native client", got)
+					}
+				}
+				cancel()
+				<-ended
+			})
+		}
+	}
+}
+
+// One port has gRPC with TLS, native clients without, and gRPC without TLS if that is
+// asked for.
+func TestOnePort(t *testing.T) {
+	authority := certtest.New(t)
+	cert, key := pemFiles(t, authority.Issue(t, "127.0.0.1"))
+	ca := file(t, "ca.pem", string(authority.PEM()))
+	for name, c := range map[string]struct {
+		args      []string
+		plaintext int // the exit code of a caller without TLS
+	}{
+		"TLS":                {nil, 3},
+		"and gRPC without":   {[]string{"--plaintext=grpc"}, 0},
+		"and direct without": {[]string{"--plaintext=direct"}, 3},
+		"and both without":   {[]string{"--plaintext=direct", "--plaintext=grpc"}, 0},
+	} {
 		t.Run(name, func(t *testing.T) {
-			p, server := serve(t, append(c.args, "--native-listen=127.0.0.1:0")...)
-			addr := p.logged(t, "serving")["native"].(string)
-			come := make(chan bool, 10)
-			device := client.NewDialer(native.Dialer(addr), "gate", client.WithHooks(client.Hooks{
-				Connected: func(tunnel.Peer) { come <- true },
-				Retry:     func(error, time.Duration) { come <- false },
+			p, server := serve(t, append(c.args, "--tls-cert="+cert, "--tls-key="+key, "--tokens="+file(t, "tokens.yaml", tokenFile),
+				"--native-listen=127.0.0.1:0", "--native-allow=127.0.0.0/8")...)
+			come := make(chan struct{}, 10)
+			device := client.NewDialer(native.Dialer(p.logged(t, "serving")["native"].(string)), "gate", client.WithHooks(client.Hooks{
+				Connected: func(tunnel.Peer) { come <- struct{}{} },
 			}))
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- device.Serve(ctx) }()
-			if got := <-come; got != c.in {
-				t.Errorf("got in: %v, want %v", got, c.in)
+			<-come
+			look := with(server, "list", "--token=operator-operator-operator")
+			if got := run(t, append(look, "--ca="+ca)...); got.code != 0 || !strings.Contains(got.out, `"name":"gate"`) {
+				t.Errorf("with TLS: got %+v, want the native client", got)
 			}
-			if c.in {
-				got := run(t, with(server, "list", "--token=operator-operator-operator")...)
-				if !strings.Contains(got.out, `"name":"gate"`) || !strings.Contains(got.out, `"protocol":"native"`) {
-					t.Errorf("got %+v, want the native client", got)
-				}
+			if got := run(t, look...); got.code != c.plaintext {
+				t.Errorf("without TLS: got %+v, want exit code %d", got, c.plaintext)
 			}
 			cancel()
 			<-ended

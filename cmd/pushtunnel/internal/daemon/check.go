@@ -28,6 +28,9 @@ func (s *Settings) Check() error {
 	if s.TLSClientCA != "" && s.TLSCert == "" {
 		bad("--tls-client-ca needs TLS: set --tls-cert and --tls-key, too")
 	}
+	if len(s.Plaintext) > 0 && s.TLSCert == "" {
+		bad("--plaintext is for a port with TLS: set --tls-cert and --tls-key, or leave it out")
+	}
 	if len(s.CallerCertificate) > 0 && s.TLSClientCA == "" {
 		bad("--caller-certificate needs the authority of the certificates: set --tls-client-ca, too")
 	}

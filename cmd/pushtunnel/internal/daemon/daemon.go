@@ -24,6 +24,7 @@ import (
 	"github.com/pushtunnel/pushtunnel/metrics"
 	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // Daemon is a server that listens. Run serves; a Daemon that is not run must be
@@ -116,7 +117,7 @@ func (d *Daemon) start(ctx context.Context) (err error) {
 		addr, flag string
 		to         *net.Listener
 	}{{s.Listen, "listen", &d.listener}, {s.AdminListen, "admin-listen", &d.adminListener}, {s.NativeListen, "native-listen", &d.nativeListener}} {
-		if l.addr == "" {
+		if l.addr == "" || l.to == &d.nativeListener && s.onePort() {
 			continue
 		}
 		if *l.to, err = new(net.ListenConfig).Listen(ctx, "tcp", l.addr); err != nil {
@@ -140,7 +141,7 @@ func (d *Daemon) assemble() error {
 	m := metrics.New()
 	d.push = server.New(opts, m.Option(), server.WithIdentity(a.identify))
 	toClients := gateway.New(d.push, func(ctx context.Context, r gateway.Request) error { return a.mayPush(ctx, r.Namespace) })
-	d.grpc = grpc.NewServer(slices.Concat(s.grpcOptions(), []grpc.ServerOption{d.push.Direct(d.files.tls())}, toClients.ServerOptions())...)
+	d.grpc = grpc.NewServer(slices.Concat(s.grpcOptions(), []grpc.ServerOption{d.push.OnePort(d.port())}, toClients.ServerOptions())...)
 	d.push.Register(d.grpc)
 	admin.Register(d.grpc, d.push, a.mayLook)
 	d.health = health.NewServer()
@@ -164,7 +165,12 @@ func (d *Daemon) Addr() net.Addr { return addr(d.listener) }
 func (d *Daemon) AdminAddr() net.Addr { return addr(d.adminListener) }
 
 // NativeAddr returns where native clients connect.
-func (d *Daemon) NativeAddr() net.Addr { return addr(d.nativeListener) }
+func (d *Daemon) NativeAddr() net.Addr {
+	if d.settings.onePort() {
+		return d.Addr()
+	}
+	return addr(d.nativeListener)
+}
 
 func addr(l net.Listener) net.Addr {
 	if l == nil {
@@ -208,7 +214,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.nativeListener != nil {
 		serve(func() error {
-			return d.push.Serve(d.native(), native.Protocol(d.settings.nativeOptions(d.logger, d.files.pushes)...))
+			return d.push.Serve(d.native(), d.nativeProtocol())
 		})
 	}
 	d.announce()
@@ -258,6 +264,26 @@ func (d *Daemon) drain() error {
 	return nil
 }
 
+// port is what comes in where clients and callers connect.
+func (d *Daemon) port() server.Port {
+	s := &d.settings
+	p := server.Port{TLS: d.files.tls(), Plaintext: s.Plaintext}
+	if !s.onePort() {
+		return p
+	}
+	one := d.nativeProtocol()
+	if len(s.NativeAllow) > 0 {
+		one = d.push.AllowProtocol(one, s.NativeAllow...)
+		p.Plaintext = append(slices.Clone(p.Plaintext), one.Name())
+	}
+	p.Protocols = []tunnel.Protocol{one}
+	return p
+}
+
+func (d *Daemon) nativeProtocol() tunnel.Protocol {
+	return native.Protocol(d.settings.nativeOptions(d.logger, d.files.pushes)...)
+}
+
 // native returns the listener of native clients: of those that are believed for their
 // addresses, which speak no TLS, or of those that show certificates.
 func (d *Daemon) native() net.Listener {
@@ -286,5 +312,7 @@ func (d *Daemon) announce() {
 		d.logger.Info("everybody on this machine may connect and push: set --tokens or --tls-client-ca before others can")
 	case d.settings.Tokens != "" && d.files.certs == nil && !local(d.settings.Listen):
 		d.logger.Warn("tokens come without TLS: set --tls-cert and --tls-key, or let a proxy do it")
+	case d.settings.Tokens != "" && len(d.settings.Plaintext) > 0:
+		d.logger.Warn("tokens may come without TLS: leave --plaintext out when all clients speak TLS")
 	}
 }

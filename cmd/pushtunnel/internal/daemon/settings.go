@@ -12,7 +12,7 @@ import (
 type Settings struct {
 	Listen          string        `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Where clients and callers connect: gRPC, and the direct transport on the same port."`
 	AdminListen     string        `default:"127.0.0.1:7421" placeholder:"ADDR" help:"Where metrics and health are, over HTTP. Empty: nowhere."`
-	NativeListen    string        `placeholder:"ADDR" help:"Where clients of the native protocol (brpc-java) connect. Empty: nowhere."`
+	NativeListen    string        `placeholder:"ADDR" help:"Where clients of the native protocol (brpc-java) connect. The same as --listen: at that port. Empty: nowhere."`
 	LogFormat       string        `enum:"text,json" default:"text" help:"text or json."`
 	LogLevel        string        `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 	ShutdownTimeout time.Duration `default:"30s" help:"How long calls may take to end when the server is asked to stop."`
@@ -31,6 +31,7 @@ type Security struct {
 	TLSKey            string         `type:"path" placeholder:"FILE" help:"Its private key, PEM."`
 	TLSClientCA       string         `name:"tls-client-ca" type:"path" placeholder:"FILE" help:"Who vouches for the certificates of clients and callers, PEM. A client may have the names in its certificate."`
 	Tokens            string         `type:"path" placeholder:"FILE" help:"Bearer tokens of clients and callers: see docs/CLI.md."`
+	Plaintext         []string       `enum:"grpc,direct" placeholder:"PROTOCOL" help:"What may come without TLS to a port that has it: grpc or direct. May be repeated."`
 	CallerCertificate []string       `placeholder:"NAME" help:"A name (DNS, URI or mail address) in the certificates of those who may push and look. May be repeated."`
 	NativeAllow       []netip.Prefix `placeholder:"NET" help:"Networks of native clients, as 10.0.0.0/8, which are believed what they say, without TLS. May be repeated."`
 }
@@ -45,7 +46,7 @@ type Sessions struct {
 	SubjectConnectRate    float64       `default:"10" help:"How many sessions of a proved identity come in a second. 0: any number."`
 	SubjectConnectBurst   int           `default:"1000" help:"How many of them at once."`
 	MaxConnections        int           `default:"100000" help:"How many raw connections there are. 0: any number."`
-	HandshakeTimeout      time.Duration `default:"10s" help:"How long TLS, the first bytes and a client's hello may take, each."`
+	HandshakeTimeout      time.Duration `default:"10s" help:"How long a connection may take for TLS and its first bytes, and a client then for its hello."`
 	Heartbeat             time.Duration `default:"15s" help:"How often clients are asked for a sign of life. Negative: never."`
 	ReconnectAfter        time.Duration `default:"0s" help:"How long clients wait, and as long again at random, when they are asked to go."`
 	Duplicates            string        `enum:"allow,replace,refuse" default:"allow" help:"What becomes of a second client of a name: allow, replace or refuse."`
@@ -53,6 +54,9 @@ type Sessions struct {
 	MaxConcurrentStreams  uint32        `default:"0" help:"How many calls a gRPC connection carries at a time. 0: any number. Callers need as many as they make calls."`
 	WatchBacklog          int           `default:"1024" help:"How many changes are kept for those who watch."`
 }
+
+// onePort reports whether native clients connect where the others do.
+func (s *Settings) onePort() bool { return s.NativeListen != "" && s.NativeListen == s.Listen }
 
 // Calls bounds calls.
 type Calls struct {
