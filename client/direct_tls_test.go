@@ -13,6 +13,7 @@ import (
 
 	"github.com/pushtunnel/pushtunnel/client"
 	"github.com/pushtunnel/pushtunnel/internal/certtest"
+	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -87,7 +88,15 @@ func TestDirectOverTLS(t *testing.T) {
 	atServer := &tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "server", "127.0.0.1")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}
 	atClient := &tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "client", "127.0.0.1")}, RootCAs: ca.Pool()}
 	direct := func(cfg *tls.Config) func(*server.Server) credentials.TransportCredentials {
-		return func(s *server.Server) credentials.TransportCredentials { return s.DirectCredentials(cfg).Clone() }
+		return func(s *server.Server) credentials.TransportCredentials {
+			return s.PortCredentials(server.Port{TLS: cfg}).Clone()
+		}
+	}
+	// With other protocols on the port the TLS handshake is not gRPC's own.
+	shared := func(cfg *tls.Config) func(*server.Server) credentials.TransportCredentials {
+		return func(s *server.Server) credentials.TransportCredentials {
+			return s.PortCredentials(server.Port{TLS: cfg, Protocols: []tunnel.Protocol{native.Protocol()}}).Clone()
+		}
 	}
 	for why, test := range map[string]struct {
 		server func(*server.Server) credentials.TransportCredentials
@@ -98,7 +107,12 @@ func TestDirectOverTLS(t *testing.T) {
 		"the server has a configuration for each client": {direct(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			return atServer, nil
 		}}), atClient, "direct"},
-		"the client does not":       {direct(atServer), nil, "grpc"},
+		"the client does not":         {direct(atServer), nil, "grpc"},
+		"both know it, and others":    {shared(atServer), atClient, "direct"},
+		"others, the client does not": {shared(atServer), nil, "grpc"},
+		"others, a configuration for each": {shared(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return atServer, nil
+		}}), atClient, "direct"},
 		"the server does not":       {func(*server.Server) credentials.TransportCredentials { return credentials.NewTLS(atServer) }, atClient, "grpc"},
 		"the server is not trusted": {direct(atServer), &tls.Config{Certificates: atClient.Certificates}, "grpc"},
 	} {
@@ -148,9 +162,17 @@ func TestDirectOverTLS(t *testing.T) {
 // A TLS client that agrees upon nothing is neither: gRPC refuses it, and it can't
 // get in by a preface. Nor can one that agrees upon gRPC.
 func TestTLSWithoutAnAgreement(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { testTLSWithoutAnAgreement(t) })
+	t.Run("with another protocol", func(t *testing.T) { testTLSWithoutAnAgreement(t, native.Protocol()) })
+}
+
+func testTLSWithoutAnAgreement(t *testing.T, others ...tunnel.Protocol) {
 	ca := certtest.New(t)
 	f := newFort(t, func(s *server.Server) credentials.TransportCredentials {
-		return s.DirectCredentials(&tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "server", "127.0.0.1")}})
+		return s.PortCredentials(server.Port{
+			TLS:       &tls.Config{Certificates: []tls.Certificate{ca.IssueNamed(t, "server", "127.0.0.1")}},
+			Protocols: others,
+		})
 	})
 	for _, protocols := range [][]string{nil, {"h2"}} {
 		conn, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: ca.Pool(), NextProtos: protocols})

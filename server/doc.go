@@ -17,5 +17,6 @@
 //	grpc.NewServer(server.RecommendedOptions()...)
 //
 // Clients that speak another protocol are under the same names: Serve accepts them
-// on a listener of their own. Package native has brpc-java's.
+// on a listener of their own, and OnePort on the gRPC server's. Package native has
+// brpc-java's.
 package server

@@ -11,8 +11,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/pushtunnel/pushtunnel/client"
+	userpb "github.com/pushtunnel/pushtunnel/examples/native/userpushpb"
 	pb "github.com/pushtunnel/pushtunnel/examples/quickstart/notifierpb"
+	"github.com/pushtunnel/pushtunnel/native"
 	"github.com/pushtunnel/pushtunnel/server"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // The direct transport takes one option at each end. Interceptors that decide about
@@ -59,5 +62,40 @@ func ExampleServer_Direct() {
 	// Output:
 	// the display <nil>
 	// direct
+	// <nil>
+}
+
+// One port takes gRPC and the native protocol. With Port.TLS it takes either inside
+// TLS; Port.Plaintext names what needs none.
+func ExampleServer_OnePort() {
+	ctx := context.Background()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	addr := listener.Addr().String()
+
+	push := server.New()
+	g := grpc.NewServer(push.OnePort(server.Port{
+		Protocols: []tunnel.Protocol{native.Protocol(native.WithPushes(&userpb.UserPushApi_ServiceDesc))},
+	}))
+	push.Register(g)
+	go func() { _ = g.Serve(listener) }()
+
+	c := client.NewDialer(native.Dialer(addr), "kitchen") // a Java client is no different
+	userpb.RegisterUserPushApiServer(c, user{})
+	served := make(chan error, 1)
+	go func() { served <- c.Serve(ctx) }()
+
+	answer, err := userpb.NewUserPushApiClient(push.Client("kitchen")).ClientReceive(ctx, &userpb.ClientReceiveRequest{}, grpc.WaitForReady(true))
+	fmt.Println(answer.GetResult(), err)
+
+	_ = c.Shutdown(ctx)
+	fmt.Println(<-served)
+	_ = push.Close()
+	g.Stop()
+
+	// Output:
+	// native <nil>
 	// <nil>
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -42,8 +41,8 @@ func (c *portCreds) decrypt(conn net.Conn) (matcher, net.Conn, credentials.AuthI
 		return c.server.DirectProtocol(), encrypted, auth, nil
 	}
 	who, same, err := recognise(encrypted, c.protocols)
-	if err == nil && who == matcher(grpcMatcher{}) {
-		err = errors.New("gRPC over TLS without ALPN, which gRPC asks for")
+	if err == nil && (who.Name() == "grpc" || who.Name() == "direct") {
+		err = fmt.Errorf("%s over TLS without ALPN, which it asks for", who.Name())
 	}
 	return who, same, auth, err
 }
