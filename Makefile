@@ -18,7 +18,7 @@ tool := go tool -modfile=$(CURDIR)/tools/go.mod
 
 # The modules of their own: what they need is not needed by the library.
 examples := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
-tested := $(examples) internal/stocktools
+tested := $(examples) internal/deploytest internal/stocktools
 modules := bench $(tested)
 
 comma := ,
