@@ -18,7 +18,7 @@ tool := go tool -modfile=$(CURDIR)/tools/go.mod
 
 # The modules of their own: what they need is not needed by the library.
 examples := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
-tested := $(examples) internal/grpcurltest
+tested := $(examples) internal/deploytest internal/stocktools
 modules := bench $(tested)
 
 comma := ,
@@ -27,7 +27,7 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python interop-backends cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python interop-backends interop-tools cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ interop-python: ## Test against the Python client (PYTHON=python3)
 interop-backends: ## Push from Python and Node through the gateway (PYTHON=python3)
 	PYTHON=$(PYTHON) examples/push/prepare
 	PUSHTUNNEL_BACKENDS=1 go test $(race) -count=1 -timeout 5m $(TESTFLAGS) ./internal/backends
+
+interop-tools: ## Test with grpcurl, grpc-health-probe and ghz
+	cd internal/stocktools && PUSHTUNNEL_TOOLS=1 go test $(race) -count=1 -timeout 5m $(TESTFLAGS) ./...
 
 cover: ## Test and print the share of the statements that ran
 	go test -timeout 10m -coverprofile=coverage.out \

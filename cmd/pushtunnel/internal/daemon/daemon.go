@@ -218,6 +218,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		})
 	}
 	d.announce()
+	d.notify(stateReady)
 
 	var err error
 	select {
@@ -239,6 +240,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) drain() error {
 	d.logger.Info("stopping", "within", d.settings.DrainDelay+d.settings.ShutdownTimeout)
 	d.draining.Store(true)
+	d.notify(stateStopping)
 	d.health.Shutdown()
 	delay := time.NewTimer(d.settings.DrainDelay)
 	<-delay.C

@@ -1,4 +1,4 @@
-package grpcurltest
+package stocktools
 
 import (
 	"bytes"
@@ -22,7 +22,6 @@ import (
 	pb "github.com/pushtunnel/pushtunnel/examples/quickstart/notifierpb"
 	"github.com/pushtunnel/pushtunnel/gateway"
 	"github.com/pushtunnel/pushtunnel/server"
-	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 // display is what the client serves.
@@ -32,9 +31,9 @@ func (display) Notify(_ context.Context, r *pb.NotifyRequest) (*pb.NotifyRespons
 	return &pb.NotifyResponse{Display: "shows " + r.GetText()}, nil
 }
 
-// start returns a connection to a gateway to which a client "c1" is connected. The
+// inMemory returns a connection to a gateway to which a client "c1" is connected. The
 // server has reflection, too.
-func start(t *testing.T) *grpc.ClientConn {
+func inMemory(t *testing.T) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	push := server.New()
@@ -57,25 +56,10 @@ func start(t *testing.T) *grpc.ClientConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cc.Close() })
-	connected := make(chan struct{}, 10)
-	c := client.New(cc, "c1", client.WithHooks(client.Hooks{Connected: func(tunnel.Peer) { connected <- struct{}{} }}))
-	pb.RegisterNotifierServer(c, display{})
-	reflection.Register(c)
-	ctx, cancel := context.WithCancel(context.Background())
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		_ = c.Serve(ctx)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-stopped
+	connect(t, cc, func(c *client.Client) {
+		pb.RegisterNotifierServer(c, display{})
+		reflection.Register(c)
 	})
-	select {
-	case <-connected:
-	case <-stopped:
-		t.Fatal("the client has stopped")
-	}
 	return cc
 }
 
@@ -88,7 +72,7 @@ const header = "pushtunnel-client: c1"
 //
 // do.
 func TestGrpcurl(t *testing.T) {
-	cc := start(t)
+	cc := inMemory(t)
 	service := pb.Notifier_ServiceDesc.ServiceName
 	for _, test := range []struct {
 		headers []string
