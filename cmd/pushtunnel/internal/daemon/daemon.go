@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/pushtunnel/pushtunnel/admin"
+	"github.com/pushtunnel/pushtunnel/admin/page"
 	"github.com/pushtunnel/pushtunnel/certs"
 	"github.com/pushtunnel/pushtunnel/gateway"
 	"github.com/pushtunnel/pushtunnel/metrics"
@@ -36,6 +37,7 @@ type Daemon struct {
 	grpc     *grpc.Server
 	health   *health.Server
 	admin    *http.Server
+	page     *page.Page // nil: none
 	draining atomic.Bool
 
 	listener, adminListener, nativeListener net.Listener // the last two may be nil
@@ -138,7 +140,12 @@ func (d *Daemon) assemble() error {
 		return err
 	}
 	m := metrics.New()
-	d.push = server.New(opts, m.Option(), server.WithIdentity(a.identify))
+	all := []server.Option{opts, m.Option(), server.WithIdentity(a.identify)}
+	if s.AdminPage && d.adminListener != nil {
+		d.page = s.newPage(m)
+		all = append(all, d.page.Option())
+	}
+	d.push = server.New(all...)
 	toClients := gateway.New(d.push, func(ctx context.Context, r gateway.Request) error { return a.mayPush(ctx, r.Namespace) })
 	d.grpc = grpc.NewServer(slices.Concat(s.grpcOptions(), []grpc.ServerOption{d.push.Direct(d.files.tls())}, toClients.ServerOptions())...)
 	d.push.Register(d.grpc)
@@ -150,7 +157,7 @@ func (d *Daemon) assemble() error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{})) //nolint:staticcheck // the collectors package has the same
 	d.admin = &http.Server{
-		Handler: adminPages(registry, func() bool { return !d.draining.Load() }), ReadHeaderTimeout: 10 * time.Second,
+		Handler: adminPages(registry, func() bool { return !d.draining.Load() }, d.page), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(d.logger.Handler(), slog.LevelDebug),
 	}
 	return nil
@@ -223,6 +230,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	_ = d.push.Close()
 	d.grpc.Stop()
 	_ = d.admin.Close()
+	if d.page != nil {
+		d.page.Close()
+	}
 	for range running {
 		err = errors.Join(err, <-failed)
 	}
