@@ -9,9 +9,7 @@ import (
 
 const (
 	maxMethods = 20
-	// maxLabels and maxLabel bound what is shown of a session's labels.
-	maxLabels = 8
-	maxLabel  = 80
+	maxLabels  = 8 // of a session
 )
 
 // document is what a page shows.
@@ -117,19 +115,19 @@ func (s *sample) top(q query) (top []*entry, matched int) {
 func (e *entry) row() row {
 	p := e.session.Peer()
 	r := row{
-		Number: e.session.Revision(), Name: clip(p.Name, maxText), Namespace: clip(p.Namespace, maxText), Session: short(p.Session),
-		Subject: clip(p.Subject, maxText), Protocol: clip(p.Protocol, maxText), Since: e.session.Since().UnixMilli(),
+		Number: e.session.Revision(), Name: clip(p.Name), Namespace: clip(p.Namespace), Session: short(p.Session),
+		Subject: clip(p.Subject), Protocol: clip(p.Protocol), Since: e.session.Since().UnixMilli(),
 		InFlight: e.inFlight, Calls: e.calls, Received: e.received, Sent: e.sent, Total: e.sofar.calls, Trip: milliseconds(e.trip),
 	}
 	if p.Addr != nil {
-		r.Address = clip(p.Addr.String(), maxText)
+		r.Address = clip(p.Addr.String())
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		if len(r.Labels) == maxLabels {
 			r.More = len(p.Labels) - maxLabels
 			break
 		}
-		r.Labels = append(r.Labels, [2]string{clip(k, maxLabel), clip(p.Labels[k], maxLabel)})
+		r.Labels = append(r.Labels, [2]string{clip(k), clip(p.Labels[k])})
 	}
 	return r
 }

@@ -29,7 +29,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !p.serves(r.Host) {
 		http.Error(w, fmt.Sprintf("pushtunnel: the admin page does not answer to the name %q: use an address or localhost, "+
-			"or allow the name (--admin-host, page.WithHosts)", clip(r.Host, maxText)), http.StatusMisdirectedRequest)
+			"or allow the name (--admin-host, page.WithHosts)", clip(r.Host)), http.StatusMisdirectedRequest)
 		return
 	}
 	if r.URL.Path != streamPath {

@@ -53,7 +53,7 @@ func parseQuery(v url.Values) (q query, err error) {
 			continue
 		}
 		if *d.to, err = time.ParseDuration(text); err != nil || *d.to < 0 {
-			return query{}, fmt.Errorf("pushtunnel: %s is no duration such as 10m: %q", d.key, clip(text, maxText))
+			return query{}, fmt.Errorf("pushtunnel: %s is no duration such as 10m: %q", d.key, clip(text))
 		}
 	}
 	if q.sort == "" {
@@ -147,7 +147,7 @@ func mentions(s *server.Session, word string) bool {
 			return true
 		}
 	}
-	if strings.HasPrefix(strings.ToLower(short(p.Session)), word) || strings.EqualFold(p.Session, word) {
+	if len(word) <= shown && len(p.Session) >= 4*shown && strings.EqualFold(p.Session[:len(word)], word) || strings.EqualFold(p.Session, word) {
 		return true
 	}
 	// Addresses are made into text only for words that can be in one.

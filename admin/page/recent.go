@@ -74,12 +74,12 @@ func (r *recent) disconnected(s *server.Session, reason error) {
 	r.went.Add(1)
 	now, p := time.Now(), s.Peer()
 	d := departure{
-		Time: now.UnixMilli(), Name: clip(p.Name, maxText), Namespace: clip(p.Namespace, maxText), Protocol: clip(p.Protocol, maxText),
+		Time: now.UnixMilli(), Name: clip(p.Name), Namespace: clip(p.Namespace), Protocol: clip(p.Protocol),
 		Session: short(p.Session), Lasted: now.Sub(s.Since()).Milliseconds(),
 		Reason: string(server.ReasonOf(reason)), Text: text(reason),
 	}
 	if p.Addr != nil {
-		d.Address = clip(p.Addr.String(), maxText)
+		d.Address = clip(p.Addr.String())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,11 +89,11 @@ func (r *recent) disconnected(s *server.Session, reason error) {
 func (r *recent) refused(c server.Candidate, reason error) {
 	r.denied.Add(1)
 	d := departure{
-		Time: time.Now().UnixMilli(), Name: clip(c.Name, maxText), Namespace: clip(c.Namespace, maxText), Protocol: clip(c.Protocol, maxText),
+		Time: time.Now().UnixMilli(), Name: clip(c.Name), Namespace: clip(c.Namespace), Protocol: clip(c.Protocol),
 		Reason: status.Code(reason).String(), Text: text(reason),
 	}
 	if c.Peer != nil && c.Peer.Addr != nil {
-		d.Address = clip(c.Peer.Addr.String(), maxText)
+		d.Address = clip(c.Peer.Addr.String())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,13 +116,13 @@ func text(err error) string {
 	if st := (interface{ GRPCStatus() *status.Status })(nil); errors.As(err, &st) {
 		message = st.GRPCStatus().Message()
 	}
-	return clip(strings.TrimPrefix(message, "pushtunnel: "), maxText)
+	return clip(strings.TrimPrefix(message, "pushtunnel: "))
 }
 
-// clip returns a text of its own with so many bytes at most, of valid UTF-8.
-func clip(s string, most int) string {
-	if len(s) > most {
-		cut := most - len("…")
+// clip returns a text of its own of maxText bytes at most, in valid UTF-8.
+func clip(s string) string {
+	if len(s) > maxText {
+		cut := maxText - len("…")
 		for cut > 0 && !utf8.RuneStart(s[cut]) {
 			cut--
 		}
@@ -130,7 +130,7 @@ func clip(s string, most int) string {
 	} else {
 		s = strings.Clone(s)
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ToValidUTF8(s, "?")
 }
 
 // shown is how many characters of a session's id are shown, of 26.
@@ -142,5 +142,5 @@ func short(id string) string {
 	if len(id) < 4*shown {
 		return ""
 	}
-	return clip(id[:shown], maxText)
+	return clip(id[:shown])
 }

@@ -168,7 +168,7 @@ func (s *sample) countMethods(methods []Method, before *sample) {
 	for _, m := range methods {
 		s.was[m.Name] = methodCount{m.Ended, m.Failed}
 		s.counts.failed += m.Failed
-		row := methodRow{Name: clip(m.Name, maxText), InFlight: m.InFlight, Ended: m.Ended, Failed: m.Failed}
+		row := methodRow{Name: clip(m.Name), InFlight: m.InFlight, Ended: m.Ended, Failed: m.Failed}
 		if before != nil {
 			was := before.was[m.Name] // nothing, if it is new
 			row.Calls, row.Errors = s.rate(m.Ended, was.ended), s.rate(m.Failed, was.failed)

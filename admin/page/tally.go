@@ -48,7 +48,7 @@ func (t *tally) add(value string) {
 func (t *tally) shares() []share {
 	all := make([]share, 0, len(t.counts))
 	for value, n := range t.counts {
-		all = append(all, share{clip(value, maxText), *n})
+		all = append(all, share{clip(value), *n})
 	}
 	slices.SortFunc(all, func(a, b share) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.Value, b.Value))

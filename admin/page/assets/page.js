@@ -48,7 +48,8 @@ function say(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 // keep makes a parent have the elements of these things, in their order, and makes those
-// anew that are not there.
+// anew that are not there. A server that was started again counts from the beginning: keys
+// have times in them.
 function keep(parent, things, key, create, update) {
   const old = parent.kept || new Map();
   const now = new Map();
@@ -70,7 +71,7 @@ const tiles = [
   { name: 'Sessions', value: (t) => whole.format(t.sessions), curve: (t) => t.sessions,
     more: (t) => [whole.format(t.names) + (t.names === 1 ? ' name' : ' names'), t.ending && t.ending + ' ending'] },
   { name: 'Calls in flight', value: (t) => whole.format(t.inFlight), curve: (t) => t.inFlight,
-    more: (t) => [t.waiting ? t.waiting + ' wait for a client' : 'none waits for a client'] },
+    more: (t) => [t.waiting === 1 ? '1 waits for a client' : (t.waiting || 'none') + (t.waiting ? ' wait for clients' : ' waits for a client')] },
   { name: 'Calls', unit: '/s', rate: true, value: (t) => rate(t.calls), curve: (t) => t.calls,
     more: (t, d) => [d.counted && rate(t.errors) + ' errors/s'], bad: (t) => t.errors > 0 },
   { name: 'To clients', unit: '/s', rate: true, value: (t) => bytes(t.sent), curve: (t) => t.sent,
@@ -78,9 +79,11 @@ const tiles = [
   { name: 'From clients', unit: '/s', rate: true, value: (t) => bytes(t.received), curve: (t) => t.received,
     more: (t) => [t.memoryLimit && bytes(t.memory) + ' of ' + bytes(t.memoryLimit) + ' held'] },
   { name: 'Round trip', value: (t) => t.trips.sessions ? millis(t.trips.p50) : '–', curve: (t) => t.trips.p50,
-    more: (t) => t.trips.sessions ? ['p99 ' + millis(t.trips.p99), 'max ' + millis(t.trips.max)] : ['no heartbeat yet'] },
+    more: (t) => [t.trips.sessions ? 'p99 ' + millis(t.trips.p99) : 'no heartbeat yet'],
+    title: (t) => t.trips.sessions ? 'p50 ' + millis(t.trips.p50) + ', p90 ' + millis(t.trips.p90) + ', p99 ' + millis(t.trips.p99) + ', max ' + millis(t.trips.max) : '' },
   { name: 'Connects', unit: '/s', rate: true, value: (t) => rate(t.connects), curve: (t) => t.connects,
-    more: (t) => [rate(t.disconnects) + ' leave/s', rate(t.refusals) + ' refused/s'], bad: (t) => t.refusals > 0 },
+    more: (t) => [t.refusals ? rate(t.refusals) + ' refused/s' : rate(t.disconnects) + ' leave/s'],
+    title: (t) => rate(t.connects) + ' come, ' + rate(t.disconnects) + ' leave and ' + rate(t.refusals) + ' are refused a second', bad: (t) => t.refusals > 0 },
 ];
 for (const tile of tiles) {
   tile.points = [];
@@ -109,10 +112,11 @@ function showTotals(d) {
     const known = !tile.rate || d.rates;
     say(tile.number, known ? tile.value(d.totals) + (tile.unit || '') : '–');
     say(tile.detail, known ? tile.more(d.totals, d).filter(Boolean).join(' · ') : '');
+    if (tile.title) tile.element.title = tile.title(d.totals);
     tile.element.classList.toggle('bad', known && Boolean(tile.bad && tile.bad(d.totals)));
     const top = Math.max(...tile.points, 0) || 1;
     const from = history_ - tile.points.length;
-    tile.line.setAttribute('points', tile.points.map((v, i) => (from + i) + ',' + (19 - 18 * v / top).toFixed(1)).join(' '));
+    tile.line.setAttribute('points', tile.points.map((v, i) => (from + i) + ',' + (18 - 17 * v / top).toFixed(1)).join(' '));
   }
 }
 
@@ -186,7 +190,7 @@ function updateRow(row, s, d) {
 }
 
 function showSessions(d) {
-  keep($('rows'), d.rows, (s) => s.n, createRow, (row, s) => updateRow(row, s, d));
+  keep($('rows'), d.rows, (s) => s.n + ' ' + s.since, createRow, (row, s) => updateRow(row, s, d));
   const all = d.totals.sessions;
   let text = whole.format(d.matched);
   if (d.matched < all) text += ' of ' + whole.format(all);
@@ -205,7 +209,8 @@ function showMethods(d) {
     const row = make('tr');
     row.setAttribute('role', 'row');
     const [, service, method] = /^\/?(?:(.*)\/)?([^\/]*)$/.exec(m.name) || [null, '', m.name];
-    cell(row, 'Method', 'method').append(make('bdi', 'title', method), make('bdi', 'subject', service || ''));
+    const where = (service || '').split('.').flatMap((part, i) => i ? ['.', make('wbr'), part] : [part]);
+    cell(row, 'Method', 'method').append(make('bdi', 'title', method), make('bdi', 'subject', ...where));
     row.inFlight = cell(row, 'In flight', 'number');
     row.calls = cell(row, 'Calls/s', 'number');
     row.errors = cell(row, 'Errors/s', 'number');
@@ -224,6 +229,8 @@ function showMethods(d) {
 }
 
 function nothing(section, list) {
+  const table = $(section).querySelector('table');
+  if (table) table.hidden = list.length === 0;
   $(section).querySelector('.nothing').hidden = list.length > 0;
 }
 
@@ -239,16 +246,16 @@ function createDeparture(e) {
   if (e.namespace) facts.push('in ' + e.namespace);
   if (e.protocol) facts.push(e.protocol);
   if (e.address) facts.push(e.address);
-  if (e.lasted !== undefined) facts.push('after ' + span(e.lasted));
-  if (e.session) facts.push(e.session + '…');
+  if (e.lasted !== undefined) facts.push(('after ' + span(e.lasted)).replace(/ /g, '\u00a0'));
+  if (e.session) li.title = 'session ' + e.session + '…';
   if (e.text) li.append(make('bdi', 'why', e.text));
   li.append(make('bdi', 'subject', facts.join(' · ')));
   return li;
 }
 
 function showDepartures(d) {
-  keep($('end-rows'), d.ends, (e) => e.n, createDeparture);
-  keep($('refusal-rows'), d.refusals, (e) => e.n, createDeparture);
+  keep($('end-rows'), d.ends, (e) => e.n + ' ' + e.at, createDeparture);
+  keep($('refusal-rows'), d.refusals, (e) => e.n + ' ' + e.at, createDeparture);
   nothing('ends', d.ends);
   nothing('refusals', d.refusals);
 }
@@ -272,7 +279,11 @@ const ascendingOf = (p) => p.has('order') ? p.get('order') === 'asc' : sortOf(p)
 
 // choose makes a select have a value, if it is not among its options.
 function choose(select, value, text) {
-  if (![...select.options].some((o) => o.value === value)) select.append(new Option(text || value, value));
+  if (![...select.options].some((o) => o.value === value)) {
+    const option = new Option(text || value, value);
+    select.append(option);
+    if (select.kept) select.kept.set(value, option);
+  }
   select.value = value;
 }
 
@@ -298,8 +309,17 @@ function showOrder() {
     const mine = th.dataset.sort === sortOf(p);
     th.setAttribute('aria-sort', mine ? (ascendingOf(p) ? 'ascending' : 'descending') : 'none');
   }
-  $('clear').hidden = ![...p.keys()].some((k) => k !== 'sort' && k !== 'order');
+  const filters = [...p.keys()].filter((k) => k !== 'sort' && k !== 'order');
+  $('clear').hidden = filters.length === 0;
+  if (filters.some((k) => k !== 'q')) expand(true);
 }
+
+// expand shows the rest of the filter, where the screen is too small for all of it.
+function expand(all) {
+  form.classList.toggle('all', all);
+  $('more').setAttribute('aria-expanded', String(all));
+}
+$('more').addEventListener('click', () => expand(!form.classList.contains('all')));
 
 // go makes the URL say something, and asks for that.
 function go(p) {
@@ -371,13 +391,14 @@ document.addEventListener('keydown', (e) => {
 });
 window.addEventListener('popstate', () => { fill(); ask(); });
 
-// options makes a select offer what there is, with how many sessions have it.
+// offer makes a select offer what there is, with how many sessions have it.
 function offer(select, first, shares, value, text) {
   if (document.activeElement === select) return; // it may be open
   const chosen = select.value;
+  select.kept = select.kept || new Map([...select.options].map((o) => [o.value, o]));
   const options = [first, ...shares.map((s) => [value(s), text(s) + ' (' + whole.format(s.sessions) + ')'])];
   if (!options.some(([v]) => v === chosen)) options.push([chosen, chosen.replace(/^=/, '') || 'the default one']);
-  keep(select, options, ([v]) => v, ([v]) => { const o = new Option('', v); return o; }, (o, [, t]) => say(o, t));
+  keep(select, options, ([v]) => v, ([v]) => new Option('', v), (o, [, t]) => say(o, t));
   select.value = chosen;
 }
 

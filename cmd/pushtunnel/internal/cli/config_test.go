@@ -64,6 +64,7 @@ func TestCheckConfig(t *testing.T) {
 		"native of a network":     {args: []string{"--native-listen=:1", "--native-allow=10.0.0.0/8"}},
 		"services without native": {args: []string{"--native-protoset=x"}, wrong: []string{"set --native-listen"}},
 		"no such services":        {args: []string{"--native-protoset=/does/not/exist", "--native-listen=127.0.0.1:1"}, wrong: []string{"/does/not/exist"}},
+		"an admin host with port": {args: []string{"--admin-host=a.example.com:80"}, wrong: []string{`--admin-host="a.example.com:80" is no name`}},
 		"no address":              {args: []string{"--listen=7420"}, wrong: []string{`--listen="7420" is no address`}},
 		"no picker":               {args: []string{"--picker=best"}, wrong: []string{"least-in-flight"}},
 		"a sticky picker":         {args: []string{"--picker=sticky:User"}},

@@ -297,4 +297,7 @@ func (d *Daemon) announce() {
 	case d.settings.Tokens != "" && d.files.certs == nil && !local(d.settings.Listen):
 		d.logger.Warn("tokens come without TLS: set --tls-cert and --tls-key, or let a proxy do it")
 	}
+	if d.page != nil && !local(d.settings.AdminListen) {
+		d.logger.Warn("whoever reaches the admin port sees who is connected: keep it to operators, or set --admin-page=false")
+	}
 }
