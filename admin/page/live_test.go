@@ -122,11 +122,11 @@ func TestDisconnects(t *testing.T) {
 			t.Fatalf("got %d disconnects down to %+v, want 50 down to c11", len(d.Ends), d.Ends[len(d.Ends)-1])
 		}
 		e := d.Ends[0]
-		if e.Name != "lost" || e.Namespace != "acme" || e.Protocol != "door" || e.Reason != "lost" || e.Lasted != 3000 ||
+		if e.N != 60 || e.Name != "lost" || e.Namespace != "acme" || e.Protocol != "door" || e.Reason != "lost" || e.Lasted != 3000 ||
 			!strings.HasPrefix(e.Text, "the line was cut !") || len(e.Text) > 255 || len(e.Session) != 6 {
 			t.Errorf("got %+v", e)
 		}
-		if e := d.Ends[1]; e.Name != "c59" || e.Reason != "left" || e.Text != "" {
+		if e := d.Ends[1]; e.N != 59 || e.Name != "c59" || e.Reason != "left" || e.Text != "" {
 			t.Errorf("got %+v, want that c59 has left", e)
 		}
 	})

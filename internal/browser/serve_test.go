@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -66,17 +67,17 @@ func serve(t *testing.T, args ...string) *process {
 	}
 	t.Cleanup(func() { p.stop(t) })
 	lines := bufio.NewScanner(log)
-	var said string
+	var said strings.Builder
 	for lines.Scan() {
 		var line struct{ Msg, Addr, Admin, Native string }
-		said += lines.Text() + "\n"
+		said.WriteString(lines.Text() + "\n")
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
 			p.addr, p.admin, p.native = line.Addr, line.Admin, line.Native
 			break
 		}
 	}
 	if p.addr == "" {
-		t.Fatalf("the server does not serve: %s", said)
+		t.Fatalf("the server does not serve: %s", said.String())
 	}
 	go func() {
 		defer close(p.exited)
