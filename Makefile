@@ -1,13 +1,14 @@
 # "make help" lists the targets. test, cover, fuzz, loc, demo and bench need Go,
 # git and make alone; interop-java and bench-java need a JDK and Maven, too,
-# interop-nginx needs nginx, interop-python Python, and interop-backends Python and
-# Node; the others build the tools pinned in tools/go.mod, once.
+# interop-nginx needs nginx, interop-browser and screenshot Chromium, interop-python
+# Python, and interop-backends Python and Node; the others build the tools pinned in tools/go.mod, once.
 
 FUZZTIME ?= 20s
 BENCHFLAGS ?=
 TESTFLAGS ?=
 BRPC_JAVA ?= 3.0.2 3.0.5
 PYTHON ?= python3
+CHROMIUM ?= $(shell command -v chromium)
 NGINX ?= $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" sh -c 'command -v nginx')
 
 .DEFAULT_GOAL := all
@@ -19,7 +20,7 @@ tool := go tool -modfile=$(CURDIR)/tools/go.mod
 # The modules of their own: what they need is not needed by the library.
 examples := $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 tested := $(examples) internal/deploytest internal/stocktools
-modules := bench $(tested)
+modules := bench internal/browser $(tested)
 
 comma := ,
 space := $(subst ,, )
@@ -27,7 +28,7 @@ space := $(subst ,, )
 # The race detector needs a C compiler. Go sets CGO_ENABLED to 0 without one.
 race := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-python interop-backends interop-tools cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
+.PHONY: help all demo test hostile interop-java java-peers interop-nginx interop-browser screenshot interop-python interop-backends interop-tools cover fuzz bench bench-quick bench-growth bench-java generate fmt lint check loc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +58,13 @@ hostile: ## Set 1,000 attackers, and 10,000 silent connections, on a server with
 interop-nginx: ## Test behind a real nginx (NGINX=/usr/sbin/nginx)
 	@test -n "$(NGINX)" || { echo "make: no nginx: install one with HTTP/2, for instance nginx-light of Debian, or say NGINX=path" >&2; exit 1; }
 	PUSHTUNNEL_NGINX=$(NGINX) go test $(race) -count=1 -parallel 16 -timeout 3m $(TESTFLAGS) ./internal/nginx
+
+interop-browser: ## Test the admin page in a real Chromium (CHROMIUM=/usr/bin/chromium)
+	@test -n "$(CHROMIUM)" || { echo "make: no Chromium: install one, for instance chromium of Debian, or say CHROMIUM=path" >&2; exit 1; }
+	cd internal/browser && PUSHTUNNEL_CHROMIUM=$(CHROMIUM) go test $(race) -count=1 -timeout 10m $(TESTFLAGS) ./...
+
+screenshot: ## Take the pictures of docs/ADMIN.md (CHROMIUM=/usr/bin/chromium)
+	PUSHTUNNEL_SCREENSHOT=$(CURDIR)/docs/images $(MAKE) interop-browser TESTFLAGS='-run ^TestScreenshot$$$$ $(TESTFLAGS)'
 
 interop-python: ## Test against the Python client (PYTHON=python3)
 	PYTHON=$(PYTHON) examples/python-client/generate

@@ -99,6 +99,34 @@ func (c *calls) collect(ch chan<- prometheus.Metric) {
 	c.durations.Collect(ch)
 }
 
+// MethodCalls are the calls to clients of a method.
+type MethodCalls struct {
+	Method   string // the full one, or "other"
+	InFlight int64  // under way, those that wait for a client included
+	Ended    uint64
+	Failed   uint64 // of those that have ended: with another code than OK
+}
+
+// Calls returns the calls of each method that has series of its own, and of the others
+// together, in no order.
+func (m *Metrics) Calls() []MethodCalls {
+	var all []MethodCalls
+	m.calls.methods.All(func(name string, m *method) {
+		c := MethodCalls{Method: name, InFlight: m.inFlight.Load()}
+		for code := range m.ended {
+			for outcome := range m.ended[code] {
+				n := m.ended[code][outcome].Load()
+				c.Ended += n
+				if code != int(codes.OK) {
+					c.Failed += n
+				}
+			}
+		}
+		all = append(all, c)
+	})
+	return all
+}
+
 // begins reports whether calls that end so have a series before there is one: so
 // that Prometheus sees the first failure as an increase.
 func begins(code, outcome int) bool {

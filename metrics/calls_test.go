@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
@@ -165,6 +166,13 @@ func TestCallsInFlight(t *testing.T) {
 			`calls_in_flight{method="` + unaryMethod + `"}`:         3,
 			`session_calls_in_flight{namespace="",protocol="grpc"}`: 2,
 		})
+		wantCalls := func(calls metrics.MethodCalls) {
+			t.Helper()
+			if diff := cmp.Diff([]metrics.MethodCalls{calls}, m.Calls()); diff != "" {
+				t.Errorf("Calls (-want +got):\n%s", diff)
+			}
+		}
+		wantCalls(metrics.MethodCalls{Method: unaryMethod, InFlight: 3})
 		close(release)
 		synctest.Wait()
 		cancel()
@@ -174,6 +182,7 @@ func TestCallsInFlight(t *testing.T) {
 			`calls_in_flight{method="` + unaryMethod + `"}`:         -3,
 			`session_calls_in_flight{namespace="",protocol="grpc"}`: -2,
 		}, ended(unaryMethod, "OK", "answered"), ended(unaryMethod, "OK", "answered"), ended(unaryMethod, "Canceled", "not_sent")))
+		wantCalls(metrics.MethodCalls{Method: unaryMethod, Ended: 3, Failed: 1})
 	})
 }
 

@@ -181,6 +181,13 @@ func (cs *calls) busy() bool {
 	return len(cs.pending) > 1
 }
 
+// begun returns how many calls of this end there have been.
+func (cs *calls) begun() uint64 {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return uint64(cs.next) //nolint:gosec // never negative
+}
+
 // id returns the correlation id of a call that nobody waits for.
 func (cs *calls) id() int64 {
 	cs.mu.Lock()

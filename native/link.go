@@ -290,10 +290,11 @@ func (l *link) Traffic() tunnel.Traffic {
 	return all
 }
 
-// plus adds the bytes that a connection has carried.
+// plus adds what a connection has carried.
 func plus(t tunnel.Traffic, c *conn) tunnel.Traffic {
 	t.Received += c.in.received.Load()
 	t.Sent += c.sent.Load()
+	t.Calls += c.calls.begun()
 	return t
 }
 

@@ -46,6 +46,11 @@ func TestPushAndCall(t *testing.T) {
 	if err != nil || got != "c1 abc hello" {
 		t.Fatalf("got %q, %v", got, err)
 	}
+	for s := range w.Sessions("c1") {
+		if calls := s.Traffic().Calls; calls != 1 {
+			t.Errorf("got %d calls to the session, want 1", calls)
+		}
+	}
 	r, err := pb.NewEchoServiceClient(e).Echo(within(t), &pb.EchoRequest{Message: "hi"})
 	if err != nil || r.GetMessage() != "hi!" {
 		t.Fatalf("got %v, %v", r, err)

@@ -36,6 +36,9 @@ func (o *order) remove(s *Session) bool {
 	return true
 }
 
+// len returns how many sessions are in.
+func (o *order) len() int { return len(o.slots) - o.holes }
+
 // all returns the sessions in a slice of its own.
 func (o *order) all() []*Session {
 	sessions := slices.Grow([]*Session(nil), len(o.slots)-o.holes)

@@ -165,11 +165,13 @@ type Traffic struct {
 	// Queued is how many bytes of messages of this end's calls wait to be sent, with
 	// 512 for each message where the protocol is this package's.
 	Queued int64
+	// Calls is how many calls of this end have begun to be sent.
+	Calls uint64
 }
 
 // Traffic returns what the session has carried so far.
 func (s *Session) Traffic() Traffic {
-	return Traffic{Received: s.out.received.Load(), Sent: s.out.sent(), Queued: s.out.queued.Load()}
+	return Traffic{Received: s.out.received.Load(), Sent: s.out.sent(), Queued: s.out.queued.Load(), Calls: s.table.begun()}
 }
 
 // InFlight returns how many calls are under way.

@@ -74,6 +74,13 @@ func (t *table) begin(c *outbound) {
 	}
 }
 
+// begun returns how many calls of this end have got an id.
+func (t *table) begun() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return (t.next - 1) / 2
+}
+
 // accept notes the id of a call of the peer.
 func (t *table) accept(id uint64) error {
 	if t.mine(id) {

@@ -27,7 +27,7 @@ var snippet = regexp.MustCompile(`(?s)From \[[^\]]*\]\(([^)]*)\):\n\n` + "```go\
 // TestSnippets compares the Go code in documents with the files that they say it
 // is from. Between its paragraphs something may be left out.
 func TestSnippets(t *testing.T) {
-	for _, document := range []string{"README.md", "docs/PRESENCE.md"} {
+	for _, document := range []string{"README.md", "docs/ADMIN.md", "docs/PRESENCE.md"} {
 		text := read(t, document)
 		found := snippet.FindAllStringSubmatch(text, -1)
 		if all := strings.Count(text, "```go\n"); all == 0 || all != len(found) {

@@ -66,6 +66,7 @@ func TestCheckConfig(t *testing.T) {
 		"no such services":        {args: []string{"--native-protoset=/does/not/exist", "--native-listen=127.0.0.1:1"}, wrong: []string{"/does/not/exist"}},
 		"plaintext without TLS":   {args: []string{"--plaintext=grpc"}, wrong: []string{"--plaintext is for a port with TLS"}},
 		"plaintext of what":       {args: []string{"--plaintext=http"}, wrong: []string{`"grpc","direct"`}},
+		"an admin host with port": {args: []string{"--admin-host=a.example.com:80"}, wrong: []string{`--admin-host="a.example.com:80" is no name`}},
 		"no address":              {args: []string{"--listen=7420"}, wrong: []string{`--listen="7420" is no address`}},
 		"no picker":               {args: []string{"--picker=best"}, wrong: []string{"least-in-flight"}},
 		"a sticky picker":         {args: []string{"--picker=sticky:User"}},

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -139,6 +140,61 @@ func TestServeHas(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("the metrics have no %s", want)
 		}
+	}
+}
+
+// The admin page is on the admin port, under the names that it may have.
+func TestAdminPage(t *testing.T) {
+	p, server := serve(t, "--admin-host=tunnels.example.com")
+	connect(t, server, "c1")
+	run(t, with(server, "call", "c1", notify)...)
+	admin := p.logged(t, "serving")["admin"].(string)
+	if code, body := get(t, admin+"/"); code != http.StatusOK || !strings.Contains(body, "<title>pushtunnel</title>") {
+		t.Errorf("got %d and %q, want the page", code, body)
+	}
+	for host, want := range map[string]int{"tunnels.example.com": http.StatusOK, "other.example.com": http.StatusMisdirectedRequest} {
+		for path, want := range map[string]int{"/": want, "/metrics": http.StatusOK, "/healthz": http.StatusOK} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s at %s: got %s, want %d", path, host, answer.Status, want)
+			}
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+"/live", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Body.Close()
+	line, err := bufio.NewReader(live.Body).ReadString('\n')
+	if err != nil || !strings.Contains(line, `"name":"c1"`) || !strings.Contains(line, notify) || !strings.Contains(line, `"total":2`) {
+		t.Errorf("got %q and %v, want the client, with this call and the one for reflection, and the method", line, err)
+	}
+	if code := p.end(t); code != 0 { // with a page that is open
+		t.Errorf("got exit code %d and %q, want 0", code, p.err)
+	}
+}
+
+func TestNoAdminPage(t *testing.T) {
+	p, _ := serve(t, "--admin-page=false")
+	admin := p.logged(t, "serving")["admin"].(string)
+	if code, body := get(t, admin+"/"); code != http.StatusOK || !strings.Contains(body, "/metrics") || strings.Contains(body, "html") {
+		t.Errorf("got %d and %q, want a list of what there is", code, body)
+	}
+	if code, _ := get(t, admin+"/live"); code != http.StatusNotFound {
+		t.Errorf("got %d, want no stream", code)
 	}
 }
 

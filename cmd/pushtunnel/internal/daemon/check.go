@@ -40,6 +40,11 @@ func (s *Settings) Check() error {
 	if s.NativeListen != "" && len(s.NativeAllow) == 0 && s.TLSClientCA == "" && (s.proves() || !local(s.NativeListen)) {
 		bad("--native-listen=%s: native clients have no tokens: set --native-allow to the networks that are believed, or --tls-client-ca", s.NativeListen)
 	}
+	for _, name := range s.AdminHost {
+		if strings.ContainsAny(name, ":/ ") {
+			bad("--admin-host=%q is no name: write it without a scheme and without a port", name)
+		}
+	}
 	if s.Given() && s.NativeListen == "" {
 		bad("--native-proto and --native-protoset are for native clients: set --native-listen, too")
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/pushtunnel/pushtunnel/admin"
+	"github.com/pushtunnel/pushtunnel/admin/page"
 	"github.com/pushtunnel/pushtunnel/certs"
 	"github.com/pushtunnel/pushtunnel/gateway"
 	"github.com/pushtunnel/pushtunnel/metrics"
@@ -37,6 +38,7 @@ type Daemon struct {
 	grpc     *grpc.Server
 	health   *health.Server
 	admin    *http.Server
+	page     *page.Page // nil: none
 	draining atomic.Bool
 
 	listener, adminListener, nativeListener net.Listener // the last two may be nil
@@ -139,7 +141,12 @@ func (d *Daemon) assemble() error {
 		return err
 	}
 	m := metrics.New()
-	d.push = server.New(opts, m.Option(), server.WithIdentity(a.identify))
+	all := []server.Option{opts, m.Option(), server.WithIdentity(a.identify)}
+	if s.AdminPage && d.adminListener != nil {
+		d.page = s.newPage(m)
+		all = append(all, d.page.Option())
+	}
+	d.push = server.New(all...)
 	toClients := gateway.New(d.push, func(ctx context.Context, r gateway.Request) error { return a.mayPush(ctx, r.Namespace) })
 	d.grpc = grpc.NewServer(slices.Concat(s.grpcOptions(), []grpc.ServerOption{d.push.OnePort(d.port())}, toClients.ServerOptions())...)
 	d.push.Register(d.grpc)
@@ -151,7 +158,7 @@ func (d *Daemon) assemble() error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{})) //nolint:staticcheck // the collectors package has the same
 	d.admin = &http.Server{
-		Handler: adminPages(registry, func() bool { return !d.draining.Load() }), ReadHeaderTimeout: 10 * time.Second,
+		Handler: adminPages(registry, func() bool { return !d.draining.Load() }, d.page), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(d.logger.Handler(), slog.LevelDebug),
 	}
 	return nil
@@ -230,6 +237,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	_ = d.push.Close()
 	d.grpc.Stop()
 	_ = d.admin.Close()
+	if d.page != nil {
+		d.page.Close()
+	}
 	for range running {
 		err = errors.Join(err, <-failed)
 	}
@@ -316,5 +326,8 @@ func (d *Daemon) announce() {
 		d.logger.Warn("tokens come without TLS: set --tls-cert and --tls-key, or let a proxy do it")
 	case d.settings.Tokens != "" && len(d.settings.Plaintext) > 0:
 		d.logger.Warn("tokens may come without TLS: leave --plaintext out when all clients speak TLS")
+	}
+	if d.page != nil && !local(d.settings.AdminListen) {
+		d.logger.Warn("whoever reaches the admin port sees who is connected: keep it to operators, or set --admin-page=false")
 	}
 }

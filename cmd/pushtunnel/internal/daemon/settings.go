@@ -11,7 +11,9 @@ import (
 // tags have the defaults, which are the library's own.
 type Settings struct {
 	Listen          string        `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Where clients and callers connect: gRPC, and the direct transport on the same port."`
-	AdminListen     string        `default:"127.0.0.1:7421" placeholder:"ADDR" help:"Where metrics and health are, over HTTP. Empty: nowhere."`
+	AdminListen     string        `default:"127.0.0.1:7421" placeholder:"ADDR" help:"Where the admin page, metrics and health are, over HTTP. Empty: nowhere."`
+	AdminPage       bool          `default:"true" help:"Whether there is an admin page: docs/ADMIN.md."`
+	AdminHost       []string      `placeholder:"NAME" help:"A name under which the admin page may be asked for, as tunnels.example.com, besides addresses and localhost. May be repeated."`
 	NativeListen    string        `placeholder:"ADDR" help:"Where clients of the native protocol (brpc-java) connect. The same as --listen: at that port. Empty: nowhere."`
 	LogFormat       string        `enum:"text,json" default:"text" help:"text or json."`
 	LogLevel        string        `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
