@@ -16,7 +16,7 @@ type streamDialer struct {
 
 // Dial opens the stream and says hello.
 func (d *streamDialer) Dial(ctx context.Context, cfg tunnel.Config) (tunnel.Link, error) {
-	return d.dial(ctx, cfg, true)
+	return d.dial(ctx, cfg, !cfg.FailFast)
 }
 
 // dial is Dial; wait says whether to wait for the gRPC connection.

@@ -171,6 +171,7 @@ func (r *run) connect() (*session, error) {
 		}
 	}
 	if r.last != nil {
+		cfg.FailFast = r.last.moving
 		cfg.PreviousSession = r.last.Peer().Session
 		cfg.PreviousLost = isDone(r.last.Done())
 	}

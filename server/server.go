@@ -105,7 +105,8 @@ func (s *Server) Memory() (used, limit int64) {
 // under way then end. Shutdown returns nil when all sessions have ended. If ctx
 // ends first, the rest are closed as by Close, and Shutdown returns ctx's error.
 //
-// Call it before grpc.Server.GracefulStop, which waits for tunnels for ever.
+// The gRPC server goes on. To stop it, too, use GracefulStop: a client whose session is
+// a gRPC stream may have no other server to go to until its connection is told to end.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.refuse()
 	for _, session := range s.reg.all() {

@@ -103,6 +103,10 @@ type Config struct {
 	PreviousSession string
 	PreviousLost    bool
 
+	// FailFast says that the end that dials has a session still, and waits to leave it:
+	// a Dialer fails at once if no server can be reached, rather than wait for one.
+	FailFast bool
+
 	// OnEnd is called when the session has ended, before its calls are. It must
 	// not block. If nil, nothing is called.
 	OnEnd func()

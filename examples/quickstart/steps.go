@@ -111,10 +111,9 @@ func fanout(ctx context.Context, s *story) error {
 // shutdown ends the server without losing a call.
 func shutdown(ctx context.Context, s *story) error {
 	s.call("shut down", "nobody is cut off")
-	if err := s.server.push.Shutdown(ctx); err != nil {
+	if err := s.server.push.GracefulStop(ctx, s.server.grpc); err != nil {
 		return err
 	}
-	s.server.grpc.GracefulStop()
 	s.result("all sessions have ended")
 	s.end()
 	return nil

@@ -187,9 +187,6 @@ func replace(t *testing.T, direct bool) {
 		if outcome == "unknown" {
 			t.Fatalf("got %v with the outcome unknown", err)
 		}
-		if !direct {
-			let() // until it ends the client does not leave the connection
-		}
 		outcome, err = second.ask(ctx, t)
 		if err == nil {
 			break

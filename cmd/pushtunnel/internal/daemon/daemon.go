@@ -256,20 +256,7 @@ func (d *Daemon) drain() error {
 	<-delay.C
 	ctx, cancel := context.WithTimeout(context.Background(), d.settings.ShutdownTimeout)
 	defer cancel()
-	err := d.push.Shutdown(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		d.grpc.GracefulStop()
-	}()
-	select {
-	case <-stopped:
-	case <-ctx.Done():
-		err = errors.Join(err, ctx.Err())
-		d.grpc.Stop()
-		<-stopped
-	}
-	if err != nil {
+	if err := d.push.GracefulStop(ctx, d.grpc); err != nil {
 		return fmt.Errorf("pushtunnel: some calls were cut off after %v: raise --shutdown-timeout", d.settings.ShutdownTimeout)
 	}
 	d.logger.Info("stopped")
