@@ -219,19 +219,33 @@ func (d *decoder) object(id protowire.Number, wire protowire.Type, b []byte) (an
 	if n < 0 || wire != protowire.BytesType {
 		return nil, errorf("an object without a class")
 	}
-	var fields []Field
-	for b = b[n:]; len(b) > 0; {
+	fields, err := d.fields(b[n:])
+	if err != nil {
+		return nil, errorf("%s: %w", name, err)
+	}
+	if id == IDThrowable {
+		return Throwable{Class: DecodeString(name), Fields: fields}, nil
+	}
+	return POJO{Class: DecodeString(name), Fields: fields}, nil
+}
+
+// ParseFields reads the fields of an object: what a field holds that is declared as a
+// class. They do not refer to b.
+func ParseFields(b []byte, l Limits) ([]Field, error) { return newDecoder(l).fields(b) }
+
+func (d *decoder) fields(b []byte) (fields []Field, err error) {
+	for len(b) > 0 {
 		if err := d.count(); err != nil {
 			return nil, err
 		}
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return nil, errorf("%s: bad tag: %w", name, protowire.ParseError(n))
+			return nil, errorf("bad tag: %w", protowire.ParseError(n))
 		}
 		b = b[n:]
 		m := protowire.ConsumeFieldValue(number, wire, b)
 		if m < 0 {
-			return nil, errorf("%s: field %d: %w", name, number, protowire.ParseError(m))
+			return nil, errorf("field %d: %w", number, protowire.ParseError(m))
 		}
 		value := b[:m]
 		if wire == protowire.BytesType {
@@ -240,10 +254,7 @@ func (d *decoder) object(id protowire.Number, wire protowire.Type, b []byte) (an
 		fields = append(fields, Field{Number: number, Type: wire, Value: append([]byte{}, value...)})
 		b = b[m:]
 	}
-	if id == IDThrowable {
-		return Throwable{Class: DecodeString(name), Fields: fields}, nil
-	}
-	return POJO{Class: DecodeString(name), Fields: fields}, nil
+	return fields, nil
 }
 
 // classed reads the rest of an enum constant, or of the Class of an array: a name
