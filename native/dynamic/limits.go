@@ -33,7 +33,7 @@ const maxMessageDepth = 1 + 3*MaxDepth
 // for what has not been decoded: a value takes many times more room in memory than on
 // the wire.
 func bounded(b []byte, d protoreflect.MessageDescriptor) error {
-	left := MaxValues
+	left := 2 * MaxValues // a value that has parts is two messages
 	return scan(b, d, maxMessageDepth, &left)
 }
 

@@ -3,6 +3,7 @@ package dynamic
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -51,11 +52,7 @@ func handle(srv any, ctx context.Context, decode func(any) error, interceptor gr
 	in := new(pb.InvokeRequest)
 	data := encoded.ProtoReflect().GetUnknown()
 	if err := bounded(data, in.ProtoReflect().Descriptor()); err != nil {
-		code := codes.InvalidArgument
-		if errors.Is(err, errTooMany) {
-			code = codes.ResourceExhausted
-		}
-		return nil, notSent(code, "the request: "+err.Error())
+		return nil, notSent(codeOf(err), "the request: "+err.Error())
 	}
 	if err := proto.Unmarshal(data, in); err != nil {
 		return nil, notSent(codes.InvalidArgument, "the request: "+errMalformed.Error())
@@ -70,6 +67,14 @@ func handle(srv any, ctx context.Context, decode func(any) error, interceptor gr
 	})
 }
 
+// codeOf is the code for a request that is in error.
+func codeOf(err error) codes.Code {
+	if errors.Is(err, errTooMany) {
+		return codes.ResourceExhausted
+	}
+	return codes.InvalidArgument
+}
+
 func notSent(code codes.Code, text string) error {
 	return tunnel.NewError(status.New(code, "pushtunnel: "+text), tunnel.OutcomeNotSent, nil)
 }
@@ -79,9 +84,12 @@ func (s *service) Invoke(ctx context.Context, r *pb.InvokeRequest) (*pb.InvokeRe
 	if !named(r.GetService()) || !named(r.GetMethod()) {
 		return nil, notSent(codes.InvalidArgument, `a call needs the names of a Java service and method, without "/" and what cannot be seen in them`)
 	}
+	if n := len(r.GetArguments()); n > maxArguments {
+		return nil, notSent(codes.InvalidArgument, fmt.Sprintf("%d arguments; a Java method has %d at most", n, maxArguments))
+	}
 	args, err := fromProtos(r.GetArguments())
 	if err != nil {
-		return nil, notSent(codes.InvalidArgument, r.GetService()+"."+r.GetMethod()+": argument "+err.Error())
+		return nil, notSent(codeOf(err), r.GetService()+"."+r.GetMethod()+": argument "+err.Error())
 	}
 	v, err := native.Invoke(ctx, s.cc, r.GetService(), r.GetMethod(), args)
 	if err != nil {
@@ -96,6 +104,9 @@ func (s *service) Invoke(ctx context.Context, r *pb.InvokeRequest) (*pb.InvokeRe
 	}
 	return &pb.InvokeResponse{Result: result}, nil
 }
+
+// maxArguments is how many parameters a Java method has at most.
+const maxArguments = 255
 
 // maxName is how long the name of a service or method is at most, in bytes.
 const maxName = 1024

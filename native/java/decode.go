@@ -59,10 +59,6 @@ func (d *decoder) count() error {
 
 // value reads a value, which fills b.
 func (d *decoder) value(b []byte) (any, error) {
-	if d.depth--; d.depth < 0 {
-		return nil, errorf("values nested deeper than %d", d.most)
-	}
-	defer func() { d.depth++ }()
 	if len(b) == 0 {
 		return nil, errorf("a value without a type")
 	}
@@ -71,9 +67,8 @@ func (d *decoder) value(b []byte) (any, error) {
 		return nil, errorf("bad tag: %w", protowire.ParseError(n))
 	}
 	rest := b[n:]
+	// Collections and maps count how deep they are themselves: they may be in wrappers.
 	switch id {
-	case IDArray, IDArrayMapped:
-		return d.array(b)
 	case IDWrappedList, IDWrappedMap:
 		zero, n := protowire.ConsumeVarint(rest)
 		if n < 0 || zero != 0 || wire != protowire.VarintType {
@@ -87,6 +82,14 @@ func (d *decoder) value(b []byte) (any, error) {
 		return d.collection(b)
 	case IDEnumMap, IDMap:
 		return d.mapping(b)
+	}
+	if d.depth--; d.depth < 0 {
+		return nil, errorf("values nested deeper than %d", d.most)
+	}
+	defer func() { d.depth++ }()
+	switch id {
+	case IDArray, IDArrayMapped:
+		return d.array(b)
 	case IDPOJO, IDThrowable:
 		return d.object(id, wire, rest)
 	case IDEnum, IDArrayClass, IDArrayClassM:
