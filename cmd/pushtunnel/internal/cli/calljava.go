@@ -64,7 +64,7 @@ func (c *callCommand) invokeJava(ctx context.Context, std Streams, cc *grpc.Clie
 		printMetadata(std.Err, "trailer", trailer)
 	}
 	if err != nil {
-		return javaError(err, trailer)
+		return c.javaError(err, trailer)
 	}
 	out, err := javajson.Format(result)
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *callCommand) invokeJava(ctx context.Context, std Streams, cc *grpc.Clie
 }
 
 // javaError is the end of a call that has failed.
-func javaError(err error, trailer metadata.MD) error {
+func (c *callCommand) javaError(err error, trailer metadata.MD) error {
 	st := status.Convert(err)
 	if st.Code() == codes.Unimplemented && strings.Contains(st.Message(), dynamicpb.Dynamic_ServiceDesc.ServiceName) {
 		// The server has forwarded the call as it is.
@@ -91,7 +91,8 @@ func javaError(err error, trailer metadata.MD) error {
 	if v := trailer[gateway.OutcomeKey]; len(v) > 0 {
 		end.outcome = v[0]
 	}
-	if st.Code() == codes.DeadlineExceeded && end.outcome == "unknown" {
+	// Without an outcome the deadline has passed here, before the server said so.
+	if st.Code() == codes.DeadlineExceeded && (end.outcome == "unknown" || end.outcome == "" && !c.Wait) {
 		return fmt.Errorf("%w\nJava clients do not answer methods that they do not have, that fail or return nothing, and arguments that do not fit", end)
 	}
 	return end
