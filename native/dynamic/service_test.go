@@ -31,10 +31,16 @@ var same = cmp.Options{
 // values are one of each type.
 var values = []any{
 	true, int8(-5), java.Char('ß'), int16(-300), int32(math.MinInt32), int64(math.MinInt64), float32(1.5), -2.5, math.NaN(),
-	"grüß 😀", "", java.ByteString("ab"), []byte{1, 2, 255}, []byte{}, java.BigDecimal("1.50"), big.NewInt(-129),
-	time.UnixMilli(-1).UTC(), time.UnixMilli(math.MaxInt64).UTC(), java.Object{},
-	java.Class{Name: "int"}, java.Class{Name: "int", Dims: 2},
-	java.Enum{Class: "x.Color", Ordinal: 2}, java.Enum{Class: "x.Color", Name: "RED"},
+	"grüß 😀", "", java.ByteString("ab"),
+	[]byte{1, 2, 255},
+	[]byte{},
+	java.BigDecimal("1.50"), big.NewInt(-129),
+	time.UnixMilli(-1).UTC(), time.UnixMilli(math.MaxInt64).UTC(),
+	java.Object{},
+	java.Class{Name: "int"},
+	java.Class{Name: "int", Dims: 2},
+	java.Enum{Class: "x.Color", Ordinal: 2},
+	java.Enum{Class: "x.Color", Name: "RED"},
 	java.Array{Component: "int", Dims: 1, Len: 2, Elems: []any{int32(1), int32(2)}},
 	java.Array{Component: "java.lang.String", Dims: 1, Len: 3, Elems: []any{"a"}},
 	java.Array{Component: "int", Dims: 2, Len: 1, Elems: []any{java.Array{Component: "int", Dims: 1, Len: 1, Elems: []any{int32(1)}}}},
@@ -45,7 +51,9 @@ var values = []any{
 	java.Throwable{Class: "x.Failed", Fields: []java.Field{{Number: 1, Type: 2, Value: []byte("boom")}}},
 	java.POJO{Class: "x.Y", Fields: []java.Field{
 		{Number: 1, Type: 0, Value: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}},
-		{Number: 2, Type: 5, Value: []byte{1, 2, 3, 4}}, {Number: 2, Type: 1, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}}, {Number: 200, Type: 2, Value: []byte("n\xff")},
+		{Number: 2, Type: 5, Value: []byte{1, 2, 3, 4}},
+		{Number: 2, Type: 1, Value: []byte{1, 2, 3, 4, 5, 6, 7, 8}},
+		{Number: 200, Type: 2, Value: []byte("n\xff")},
 	}},
 }
 
