@@ -47,6 +47,7 @@ test: ## Vet, test with the race detector, and check costs without it (TESTFLAGS
 
 interop-java: java-peers ## Test against real brpc-java peers (BRPC_JAVA="3.0.2 3.0.5")
 	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 15m $(TESTFLAGS) ./internal/javapeer
+	PUSHTUNNEL_BRPC_JAVA=$(subst $(space),$(comma),$(strip $(BRPC_JAVA))) go test -count=1 -timeout 5m -run '^TestCallJavaPeer$$' $(TESTFLAGS) ./cmd/pushtunnel/internal/cli
 
 java-peers:
 	for v in $(BRPC_JAVA); do mvn -B -q -f internal/javapeer/java/pom.xml -Dbrpc.version=$$v package || exit; done

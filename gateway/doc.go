@@ -15,6 +15,9 @@
 // An authorizer decides about every call before anything else is looked at. Without
 // one there is no gateway.
 //
+// A server can have services of its own whose handlers call the client that the call
+// names: Services and Conn.
+//
 // docs/GATEWAY.md has the keys, what is forwarded and what differs from a call
 // without a gateway.
 package gateway

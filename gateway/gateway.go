@@ -48,7 +48,8 @@ type Gateway struct {
 	push      *server.Server
 	authorize Authorizer
 	opts      options
-	picks     atomic.Uint64 // of sessions by their labels
+	own       map[string]bool // services whose calls are not forwarded; does not change once calls come
+	picks     atomic.Uint64   // of sessions by their labels
 }
 
 // New returns a gateway to the clients of push. authorize must not be nil: a gateway
@@ -57,7 +58,7 @@ func New(push *server.Server, authorize Authorizer, opts ...Option) *Gateway {
 	if authorize == nil {
 		panic("pushtunnel: gateway.New needs an authorizer: without one everybody could push to every client") //nolint:forbidigo // a mistake in the program
 	}
-	g := &Gateway{push: push, authorize: authorize, opts: defaults()}
+	g := &Gateway{push: push, authorize: authorize, opts: defaults(), own: make(map[string]bool)}
 	for _, o := range opts {
 		o.apply(&g.opts)
 	}
@@ -96,8 +97,13 @@ func (g *Gateway) Handle(_ any, caller grpc.ServerStream) error {
 // services that servers have, too, such as reflection.
 func (g *Gateway) StreamInterceptor() grpc.StreamServerInterceptor {
 	return func(srv any, caller grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-		if info.FullMethod == tunnel.ConnectMethod || !addressed(caller.Context()) {
+		switch {
+		case info.FullMethod == tunnel.ConnectMethod || !addressed(caller.Context()):
 			return next(srv, caller)
+		case g.keeps(info.FullMethod):
+			err := next(srv, caller)
+			caller.SetTrailer(withOutcome(nil, err))
+			return err
 		}
 		return g.forward(caller, info.FullMethod)
 	}
@@ -107,8 +113,15 @@ func (g *Gateway) StreamInterceptor() grpc.StreamServerInterceptor {
 // before; fields that the server does not know go along.
 func (g *Gateway) UnaryInterceptor() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		if !addressed(ctx) {
+		switch {
+		case !addressed(ctx):
 			return next(ctx, req)
+		case g.keeps(info.FullMethod):
+			reply, err := next(ctx, req)
+			if trailer := withOutcome(nil, err); trailer != nil {
+				grpc.SetTrailer(ctx, trailer) //nolint:errcheck // the call's own end says more
+			}
+			return reply, err
 		}
 		return g.invoke(ctx, info.FullMethod, req)
 	}

@@ -37,8 +37,9 @@ type setup struct {
 	gateway   []gateway.Option
 	push      []server.Option
 	grpc      []grpc.ServerOption
-	register  func(grpc.ServiceRegistrar) // the server's own services
-	copies    bool                        // the server has gRPC's own codec
+	register  func(grpc.ServiceRegistrar)          // the server's own services
+	own       func(*gateway.Gateway, *grpc.Server) // those that call clients
+	copies    bool                                 // the server has gRPC's own codec
 	direct    bool
 }
 
@@ -60,6 +61,9 @@ func newWorld(t testing.TB, s setup) *world {
 	w.push.Register(g)
 	if s.register != nil {
 		s.register(g)
+	}
+	if s.own != nil {
+		s.own(gw, g)
 	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(w.listener) }()

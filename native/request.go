@@ -2,10 +2,12 @@ package native
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -17,14 +19,35 @@ import (
 // Invoke calls a method of a peer by its Java names, without a .proto: for tools,
 // and for classes that this program does not know. args and the result are values
 // of package java. cc is what stubs are made with: a *server.Conn, a
-// *server.Session, an *Endpoint. The result of a void method is whatever the peer
-// has answered. A peer that is a gRPC client has no such methods: the call fails
-// with INTERNAL.
+// *server.Session, an *Endpoint, a gateway's Conn. The result of a void method is
+// whatever the peer has answered. A peer that is a gRPC client has no such methods: the
+// call fails with UNIMPLEMENTED, and nothing is sent.
+//
+// Package native/dynamic is the same for who is connected to the server by gRPC.
 func Invoke(ctx context.Context, cc grpc.ClientConnInterface, service, method string, args []any, opts ...grpc.CallOption) (any, error) {
 	var result dynamicReply
-	err := cc.Invoke(ctx, "/"+service+"/"+method, &dynamicArgs{service, method, args}, &result, opts...)
+	var unfit dynamicCodec
+	err := cc.Invoke(ctx, "/"+service+"/"+method, &dynamicArgs{service, method, args}, &result, append(opts[:len(opts):len(opts)], grpc.ForceCodecV2(&unfit))...)
+	if err != nil && unfit.asked {
+		return nil, refused(codes.Unimplemented, "pushtunnel: %s.%s: the client speaks gRPC and has no Java methods: call it by its services", service, method)
+	}
 	return result.value, err
 }
+
+// dynamicCodec is the codec of Invoke. The native protocol encodes its calls itself, so
+// that only another one asks the codec.
+type dynamicCodec struct{ asked bool }
+
+func (c *dynamicCodec) Marshal(any) (mem.BufferSlice, error) {
+	c.asked = true
+	return nil, errNoJava
+}
+
+func (*dynamicCodec) Unmarshal(mem.BufferSlice, any) error { return errNoJava }
+
+func (*dynamicCodec) Name() string { return "java" }
+
+var errNoJava = errors.New("pushtunnel: the protocol has no Java methods")
 
 // dynamicArgs is the request of Invoke.
 type dynamicArgs struct {

@@ -59,10 +59,6 @@ func (d *decoder) count() error {
 
 // value reads a value, which fills b.
 func (d *decoder) value(b []byte) (any, error) {
-	if d.depth--; d.depth < 0 {
-		return nil, errorf("values nested deeper than %d", d.most)
-	}
-	defer func() { d.depth++ }()
 	if len(b) == 0 {
 		return nil, errorf("a value without a type")
 	}
@@ -71,9 +67,8 @@ func (d *decoder) value(b []byte) (any, error) {
 		return nil, errorf("bad tag: %w", protowire.ParseError(n))
 	}
 	rest := b[n:]
+	// Collections and maps count how deep they are themselves: they may be in wrappers.
 	switch id {
-	case IDArray, IDArrayMapped:
-		return d.array(b)
 	case IDWrappedList, IDWrappedMap:
 		zero, n := protowire.ConsumeVarint(rest)
 		if n < 0 || zero != 0 || wire != protowire.VarintType {
@@ -87,6 +82,14 @@ func (d *decoder) value(b []byte) (any, error) {
 		return d.collection(b)
 	case IDEnumMap, IDMap:
 		return d.mapping(b)
+	}
+	if d.depth--; d.depth < 0 {
+		return nil, errorf("values nested deeper than %d", d.most)
+	}
+	defer func() { d.depth++ }()
+	switch id {
+	case IDArray, IDArrayMapped:
+		return d.array(b)
 	case IDPOJO, IDThrowable:
 		return d.object(id, wire, rest)
 	case IDEnum, IDArrayClass, IDArrayClassM:
@@ -219,19 +222,33 @@ func (d *decoder) object(id protowire.Number, wire protowire.Type, b []byte) (an
 	if n < 0 || wire != protowire.BytesType {
 		return nil, errorf("an object without a class")
 	}
-	var fields []Field
-	for b = b[n:]; len(b) > 0; {
+	fields, err := d.fields(b[n:])
+	if err != nil {
+		return nil, errorf("%s: %w", name, err)
+	}
+	if id == IDThrowable {
+		return Throwable{Class: DecodeString(name), Fields: fields}, nil
+	}
+	return POJO{Class: DecodeString(name), Fields: fields}, nil
+}
+
+// ParseFields reads the fields of an object: what a field holds that is declared as a
+// class. They do not refer to b.
+func ParseFields(b []byte, l Limits) ([]Field, error) { return newDecoder(l).fields(b) }
+
+func (d *decoder) fields(b []byte) (fields []Field, err error) {
+	for len(b) > 0 {
 		if err := d.count(); err != nil {
 			return nil, err
 		}
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return nil, errorf("%s: bad tag: %w", name, protowire.ParseError(n))
+			return nil, errorf("bad tag: %w", protowire.ParseError(n))
 		}
 		b = b[n:]
 		m := protowire.ConsumeFieldValue(number, wire, b)
 		if m < 0 {
-			return nil, errorf("%s: field %d: %w", name, number, protowire.ParseError(m))
+			return nil, errorf("field %d: %w", number, protowire.ParseError(m))
 		}
 		value := b[:m]
 		if wire == protowire.BytesType {
@@ -240,10 +257,7 @@ func (d *decoder) object(id protowire.Number, wire protowire.Type, b []byte) (an
 		fields = append(fields, Field{Number: number, Type: wire, Value: append([]byte{}, value...)})
 		b = b[m:]
 	}
-	if id == IDThrowable {
-		return Throwable{Class: DecodeString(name), Fields: fields}, nil
-	}
-	return POJO{Class: DecodeString(name), Fields: fields}, nil
+	return fields, nil
 }
 
 // classed reads the rest of an enum constant, or of the Class of an array: a name

@@ -83,9 +83,9 @@ func (e *encoder) value(b []byte, v any) ([]byte, error) {
 	case EnumMap:
 		return e.mapping(b, IDEnumMap, v.Class, v.Entries)
 	case POJO:
-		return appendFields(named(b, IDPOJO, v.Class), v.Fields)
+		return AppendFields(named(b, IDPOJO, v.Class), v.Fields)
 	case Throwable:
-		return appendFields(named(b, IDThrowable, v.Class), v.Fields)
+		return AppendFields(named(b, IDThrowable, v.Class), v.Fields)
 	}
 	return nil, unsuitable(v)
 }
@@ -246,8 +246,9 @@ func (e *encoder) mapping(b []byte, id protowire.Number, class string, entries [
 	return b, nil
 }
 
-// appendFields appends the fields of an object as they are.
-func appendFields(b []byte, fields []Field) ([]byte, error) {
+// AppendFields appends the fields of an object as they are: what a field holds that is
+// declared as a class.
+func AppendFields(b []byte, fields []Field) ([]byte, error) {
 	for _, f := range fields {
 		if !f.Number.IsValid() {
 			return nil, errorf("a field with the number %d", f.Number)

@@ -247,6 +247,31 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 }
 
+// What may be written can be read, whatever it is nested in.
+func TestDeepest(t *testing.T) {
+	for name, wrap := range map[string]func(any) any{
+		"list":  func(v any) any { return List{"ArrayList", []any{v}} },
+		"map":   func(v any) any { return Map{"HashMap", []Entry{{"k", v}}} },
+		"array": func(v any) any { return arr(ObjectClass, 1, v) },
+	} {
+		v := any("x")
+		for range DefaultDepth - 1 {
+			v = wrap(v)
+		}
+		b, err := Append(nil, v)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		back, err := Parse(b, Limits{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if again, err := Append(nil, back); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("%s: it comes back as another, %v", name, err)
+		}
+	}
+}
+
 // genValue makes any value that survives a round trip as it is.
 func genValue(depth int) *rapid.Generator[any] {
 	scalars := []*rapid.Generator[any]{

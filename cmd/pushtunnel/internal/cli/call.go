@@ -37,6 +37,7 @@ type callCommand struct {
 	Wait      bool          `short:"w" help:"Wait for the client to connect."`
 	Verbose   bool          `short:"v" help:"Print header and trailer, too, on the standard error."`
 	Defaults  bool          `help:"Print fields that have their default values, too."`
+	Java      bool          `help:"Call a Java client without a schema, by its Java names. -d is a JSON array of the arguments: see docs/CLI.md."`
 
 	schema.Files `embed:"" group:"Schema, if the client has no reflection"`
 	target       `embed:""`
@@ -45,7 +46,9 @@ type callCommand struct {
 // Help is what --help adds.
 func (callCommand) Help() string {
 	return `The answer is printed as JSON, a message of a stream after the other: on a line each when nobody looks at a
-terminal. An error is printed on the standard error, with its code and its details.`
+terminal. An error is printed on the standard error, with its code and its details.
+
+A Java client without a schema: pushtunnel call NAME com.example.Api/hi --java -d '["bob", 7]'`
 }
 
 // Run makes the call.
@@ -63,6 +66,11 @@ func (c *callCommand) Run(ctx context.Context, std Streams) error {
 	if err != nil {
 		return usage(err)
 	}
+	if c.Java {
+		if err := c.checkJava(); err != nil {
+			return err
+		}
+	}
 	cc, stop, err := c.caller(
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return invoke(c.address(ctx), method, req, reply, cc, opts...)
@@ -74,6 +82,9 @@ func (c *callCommand) Run(ctx context.Context, std Streams) error {
 		return err
 	}
 	defer stop()
+	if c.Java {
+		return c.invokeJava(ctx, std, cc, headers, data)
+	}
 	source, end, err := c.source(ctx, cc)
 	if err != nil {
 		return err
@@ -175,7 +186,7 @@ func (c *callCommand) list(std Streams, source grpcurl.DescriptorSource) error {
 // schemaError says what to do if the client cannot say what it has.
 func (c *callCommand) schemaError(err error) error {
 	if errors.Is(err, grpcurl.ErrReflectionNotSupported) || status.Code(err) == codes.Unimplemented {
-		return usage(fmt.Errorf("%q has no reflection to say what it serves: use --proto or --protoset", c.Name))
+		return usage(fmt.Errorf("%q has no reflection to say what it serves: use --proto or --protoset, or --java if it is a Java client", c.Name))
 	}
 	return asCall(err)
 }
@@ -209,7 +220,11 @@ func (c *callCommand) invoke(ctx context.Context, std Streams, cc *grpc.ClientCo
 		return nil
 	}
 	printDetails(std.Err, h.Status)
-	return &callError{status: h.Status, outcome: h.outcome}
+	end := &callError{status: h.Status, outcome: h.outcome}
+	if end.status.Code() == codes.Unimplemented && strings.Contains(end.status.Message(), "has no Java form") {
+		return fmt.Errorf("%w\nthe server does not know the service: give it the same file as --native-proto or --native-protoset, or call with --java and without a schema", end)
+	}
+	return end
 }
 
 // serviceOf is the service in "package.Service/Method" or "package.Service.Method".
@@ -252,9 +267,13 @@ func (h *callHandler) OnReceiveTrailers(s *status.Status, md metadata.MD) {
 
 func (h *callHandler) print(what string, md metadata.MD) {
 	if h.verbose != nil {
-		for line := range strings.Lines(grpcurl.MetadataToString(md)) {
-			fmt.Fprintf(h.verbose, "%s %s\n", what, strings.TrimSpace(line))
-		}
+		printMetadata(h.verbose, what, md)
+	}
+}
+
+func printMetadata(w io.Writer, what string, md metadata.MD) {
+	for line := range strings.Lines(grpcurl.MetadataToString(md)) {
+		fmt.Fprintf(w, "%s %s\n", what, strings.TrimSpace(line))
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/pushtunnel/pushtunnel/gateway"
 	"github.com/pushtunnel/pushtunnel/metrics"
 	"github.com/pushtunnel/pushtunnel/native"
+	"github.com/pushtunnel/pushtunnel/native/dynamic"
 	"github.com/pushtunnel/pushtunnel/server"
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -153,6 +154,9 @@ func (d *Daemon) assemble() error {
 	admin.Register(d.grpc, d.push, a.mayLook)
 	d.health = health.NewServer()
 	healthpb.RegisterHealthServer(d.grpc, d.health)
+	if s.NativeListen != "" {
+		dynamic.Register(toClients.Services(d.grpc), toClients.Conn())
+	}
 	reflection.Register(d.grpc)
 
 	registry := prometheus.NewRegistry()
