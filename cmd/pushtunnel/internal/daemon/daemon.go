@@ -214,7 +214,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 		running++
 		go func() { failed <- f() }()
 	}
-	serve(func() error { return d.grpc.Serve(d.listener) })
+	serve(func() error {
+		if err := d.grpc.Serve(d.listener); !errors.Is(err, grpc.ErrServerStopped) { // it was stopped before it began
+			return err
+		}
+		return nil
+	})
 	if d.adminListener != nil {
 		serve(func() error {
 			if err := d.admin.Serve(d.adminListener); !errors.Is(err, http.ErrServerClosed) {
