@@ -10,7 +10,7 @@ import (
 // have to show a certificate of theirs that is for client authentication:
 // ConnectionState.VerifiedChains has it. See WithOptionalClientCertificates.
 //
-// It works with credentials.NewTLS, with server.Server's Direct and with
+// It works with credentials.NewTLS, with server.Server's Direct and OnePort, and with
 // tls.NewListener. It has no ALPN protocols: the first two add theirs. What is changed
 // in it before it is used holds for all connections, as MinVersion or NextProtos;
 // Certificates, ClientCAs and GetConfigForClient are the Watcher's.

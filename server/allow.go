@@ -24,7 +24,9 @@ func (s *Server) AllowAddresses(l net.Listener, networks ...netip.Prefix) net.Li
 
 // AllowProtocol returns a protocol for those connections of p that come from these
 // networks: it does with the others what AllowAddresses does. It is for a port that
-// other protocols share.
+// other protocols share, where it takes TLS and the first bytes to tell a stranger.
+// OnePort has the direct transport anyhow, unless DirectProtocol is among its Protocols
+// in this form.
 func (s *Server) AllowProtocol(p tunnel.Protocol, networks ...netip.Prefix) tunnel.Protocol {
 	return &allowingProtocol{p, s, newNetworks(networks)}
 }

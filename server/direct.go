@@ -24,7 +24,7 @@ type directProtocol struct{ server *Server }
 func (s *Server) DirectProtocol() tunnel.Protocol { return directProtocol{s} }
 
 // Name returns "direct".
-func (directProtocol) Name() string { return "direct" }
+func (directProtocol) Name() string { return directName }
 
 // Match knows the preface by its first byte.
 func (directProtocol) Match(prefix []byte) tunnel.Match {

@@ -47,7 +47,12 @@ func listen(t *testing.T, wrap func(net.Listener) net.Listener, opts ...server.O
 // listenAt is listen for a port that takes more.
 func listenAt(t *testing.T, at server.Port, wrap func(net.Listener) net.Listener, opts ...server.Option) *port {
 	t.Helper()
-	p := &port{Server: server.New(opts...), net: faultnet.New(faultnet.Config{}), served: make(chan error, 1)}
+	return (&port{Server: server.New(opts...)}).listen(t, at, wrap)
+}
+
+func (p *port) listen(t *testing.T, at server.Port, wrap func(net.Listener) net.Listener) *port {
+	t.Helper()
+	p.net, p.served = faultnet.New(faultnet.Config{}), make(chan error, 1)
 	p.grpc = grpc.NewServer(p.OnePort(at))
 	p.Register(p.grpc)
 	l := p.net.Listener()

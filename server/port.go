@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,9 +9,11 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/pushtunnel/pushtunnel/tunnel"
 )
@@ -21,39 +22,43 @@ import (
 // bytes of a connection.
 type Port struct {
 	// TLS is what the server would give to credentials.NewTLS. Nil is a port without
-	// TLS. ALPN tells gRPC ("h2") and the direct transport (tunnel.ALPN) apart;
-	// connections without ALPN are of the Protocols.
+	// TLS. ALPN tells gRPC ("h2") and the direct transport (tunnel.ALPN) apart; what
+	// has agreed upon neither is of the Protocols.
 	TLS *tls.Config
 
 	// Protocols are those on the port besides gRPC and the direct transport: for
-	// instance native.Protocol(). The first that knows a connection gets it. None
-	// must begin as TLS does, as HTTP/2 does, or with the byte 0xd1.
+	// instance native.Protocol(). The first that knows a connection gets it, once none
+	// before it can: the native one, which takes 48 bytes to tell, goes last. None must
+	// begin as TLS does, as HTTP/2 does, or with the byte 0xd1. Their names differ. One
+	// of the name "direct" takes the place of the direct transport: see AllowProtocol.
 	Protocols []tunnel.Protocol
 
-	// Plaintext has the names of those that may come without TLS although there is
-	// TLS: "grpc", "direct", or the Name of one of the Protocols.
+	// Plaintext has the names of those that may come without TLS, too, although there
+	// is TLS: "grpc", "direct", or the Name of one of the Protocols.
 	Plaintext []string
 }
 
 // OnePort lets a gRPC server's port take other connections, too: those of the direct
 // transport (client.WithDirect), and those of other protocols. It stands in the place
-// of grpc.Creds.
+// of grpc.Creds: leave that out. The listener must not speak TLS by itself.
 //
 //	grpc.NewServer(push.OnePort(server.Port{TLS: cfg, Protocols: []tunnel.Protocol{native.Protocol()}}))
 //
 // A connection has the time of WithHandshakeTimeout for TLS and for its first bytes;
-// until it is known it counts for WithMaxConnections. A connection that nobody knows
-// is closed.
+// until it is known it counts for WithMaxConnections, as do those that are not gRPC's
+// for as long as they live: if there are too many, nobody gets in. A connection that
+// nobody knows is closed. One that is gRPC's has grpc.ConnectionTimeout from there on.
 //
 // What is no gRPC does not pass the gRPC server: its interceptors, stats handlers
 // and limits do not see it. What it does to let clients in must be repeated in
 // WithIdentity, or for the direct transport in WithConnectInterceptors, whose context
 // does not end when a client gives up before they have let it in. Shutdown and Close
 // end these connections; Stop and GracefulStop of the gRPC server do not. A limit of
-// the listener counts them.
+// the listener counts them. Server.GracefulStop ends all of it.
 //
 // It needs grpc.Server.Serve: a gRPC server that is an http.Handler has no port. It
-// panics if Plaintext has a name that the port does not know.
+// panics if a name is not what the fields of Port say, or if there is Plaintext and no
+// TLS.
 func (s *Server) OnePort(p Port) grpc.ServerOption { return grpc.Creds(s.PortCredentials(p)) }
 
 // Direct is OnePort without other protocols than the direct transport.
@@ -63,11 +68,16 @@ func (s *Server) Direct(tlsConfig *tls.Config) grpc.ServerOption {
 
 // PortCredentials returns what OnePort gives to grpc.Creds.
 func (s *Server) PortCredentials(p Port) credentials.TransportCredentials {
-	c := &portCreds{TransportCredentials: insecure.NewCredentials(), server: s}
-	c.protocols = append([]matcher{grpcMatcher{}, s.DirectProtocol()}, asMatchers(p.Protocols)...)
-	for _, name := range p.Plaintext {
-		if !slices.ContainsFunc(c.protocols, func(m matcher) bool { return m.Name() == name }) {
-			panic(fmt.Sprintf("pushtunnel: Port.Plaintext has %q, which is none of the port's protocols", name)) //nolint:forbidigo // misuse at start-up
+	if err := p.check(); err != nil {
+		panic(err.Error()) //nolint:forbidigo // misuse at start-up
+	}
+	c := &portCreds{TransportCredentials: insecure.NewCredentials(), server: s, direct: s.DirectProtocol()}
+	c.protocols = []matcher{grpcMatcher{}, c.direct}
+	for _, protocol := range p.Protocols {
+		if protocol.Name() == directName {
+			c.direct, c.protocols[1] = protocol, protocol
+		} else {
+			c.protocols = append(c.protocols, protocol)
 		}
 	}
 	c.first = c.protocols
@@ -82,12 +92,26 @@ func (s *Server) PortCredentials(p Port) credentials.TransportCredentials {
 	return c
 }
 
-func asMatchers(protocols []tunnel.Protocol) []matcher {
-	ms := make([]matcher, len(protocols))
-	for i, p := range protocols {
-		ms[i] = p
+// check reports what is wrong with the names.
+func (p *Port) check() error {
+	known := map[string]bool{grpcName: true, directName: true}
+	seen := map[string]bool{grpcName: true, tlsName: true}
+	for _, protocol := range p.Protocols {
+		name := protocol.Name()
+		if seen[name] {
+			return fmt.Errorf("pushtunnel: Port.Protocols has a second protocol of the name %q", name)
+		}
+		known[name], seen[name] = true, true
 	}
-	return ms
+	for _, name := range p.Plaintext {
+		if !known[name] {
+			return fmt.Errorf("pushtunnel: Port.Plaintext has %q, which is none of the port's protocols", name)
+		}
+	}
+	if len(p.Plaintext) > 0 && p.TLS == nil {
+		return errors.New("pushtunnel: Port.Plaintext is for a port with TLS, and Port.TLS is not set")
+	}
+	return nil
 }
 
 // portCreds takes out of a gRPC server the connections that are not gRPC's. It does
@@ -96,11 +120,12 @@ type portCreds struct {
 	credentials.TransportCredentials // of gRPC
 	server                           *Server
 
-	first     []matcher   // what a connection may begin as
-	protocols []matcher   // the same without TLS
-	encrypted bool        // there is TLS
-	plaintext []string    // those that need none
-	tls       *tls.Config // for TLS without ALPN, nil if there is no use for that
+	first     []matcher       // what a connection may begin as
+	protocols []matcher       // the same without TLS
+	direct    tunnel.Protocol // the one among them that ALPN has a name for
+	encrypted bool            // there is TLS
+	plaintext []string        // those that need none
+	tls       *tls.Config     // for TLS without ALPN, nil if there is no use for that
 }
 
 // Clone returns a copy.
@@ -117,7 +142,7 @@ func (c *portCreds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		s.gate.disconnect()
 		return nil, nil, s.tooMany(raw)
 	}
-	stop := expire(context.Background(), raw, s.opts.tunnel.WithDefaults().HandshakeTimeout)
+	stop := expire(s.shaking, raw, s.opts.tunnel.WithDefaults().HandshakeTimeout)
 	who, conn, auth, err := c.shake(raw)
 	if err = stop(err); err != nil {
 		s.gate.disconnect()
@@ -148,7 +173,8 @@ func (c *portCreds) shake(raw net.Conn) (matcher, net.Conn, credentials.AuthInfo
 	case who == matcher(tlsMatcher{}):
 		return c.decrypt(conn)
 	case c.encrypted && !slices.Contains(c.plaintext, who.Name()):
-		return nil, nil, nil, fmt.Errorf("%s without TLS, which is not allowed here", who.Name())
+		return nil, nil, nil, c.server.reject(connCandidate(who.Name(), raw),
+			status.Errorf(codes.PermissionDenied, "pushtunnel: %s without TLS is not allowed here", who.Name()))
 	}
 	conn, auth, err := insecure.NewCredentials().ServerHandshake(conn)
 	return who, conn, auth, err
@@ -162,33 +188,31 @@ func (s *Server) dispatch(p tunnel.Protocol, raw net.Conn, c directConn) {
 		s.gate.disconnect()
 		return
 	}
-	_, direct := p.(directProtocol)
-	if s.opts.connect == nil || !direct {
-		s.openPort.Do(func() { s.warnOpen(c.LocalAddr()) })
+	if s.opts.connect == nil || p.Name() != directName {
+		s.warnOpen(c.LocalAddr(), &s.openPort)
 	}
-	if !direct {
-		blockWrites(raw)
+	serve := s.startDirect
+	if p != s.DirectProtocol() { // which cares for itself
+		h := letGo(raw, c.Conn)
+		serve = func(c directConn) { s.servePort(p, h, c.auth) }
 	}
 	go func() {
 		defer s.handlers.Done()
 		defer s.gate.disconnect() // a direct one is counted among the sessions now
-		if direct {
-			s.startDirect(c)
-		} else {
-			s.servePort(p, raw, c)
-		}
+		serve(c)
 	}()
 }
 
 // servePort serves a connection of one of the Protocols, until it ends.
-func (s *Server) servePort(p tunnel.Protocol, raw net.Conn, c directConn) {
+func (s *Server) servePort(p tunnel.Protocol, h handover, auth credentials.AuthInfo) {
 	ctx := s.closing
-	if draining, _ := s.state(); draining || !handedOver(ctx, raw) {
-		c.Close()
+	conn, err := h.finish(ctx)
+	if draining, _ := s.state(); draining || err != nil {
+		conn.Close()
 		return
 	}
-	ctx = peer.NewContext(ctx, &peer.Peer{Addr: c.RemoteAddr(), LocalAddr: c.LocalAddr(), AuthInfo: c.auth})
-	if err := p.Serve(ctx, c.Conn, acceptor{s, p.Name()}); err != nil {
-		s.refused(ctx, p.Name(), c.Conn, err)
+	ctx = peer.NewContext(ctx, &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
+	if err := p.Serve(ctx, conn, acceptor{s, p.Name()}); err != nil {
+		s.refused(ctx, p.Name(), conn, err)
 	}
 }

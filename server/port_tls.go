@@ -25,7 +25,7 @@ func (c *portCreds) decrypt(conn net.Conn) (matcher, net.Conn, credentials.AuthI
 			return nil, nil, nil, err
 		}
 		if info, ok := auth.(credentials.TLSInfo); ok && info.State.NegotiatedProtocol == tunnel.ALPN {
-			return c.server.DirectProtocol(), conn, auth, nil
+			return c.direct, conn, auth, nil
 		}
 		return grpcMatcher{}, conn, auth, nil
 	}
@@ -38,10 +38,10 @@ func (c *portCreds) decrypt(conn net.Conn) (matcher, net.Conn, credentials.AuthI
 	case http2:
 		return grpcMatcher{}, encrypted, auth, nil
 	case tunnel.ALPN:
-		return c.server.DirectProtocol(), encrypted, auth, nil
+		return c.direct, encrypted, auth, nil
 	}
 	who, same, err := recognise(encrypted, c.protocols)
-	if err == nil && (who.Name() == "grpc" || who.Name() == "direct") {
+	if err == nil && (who.Name() == grpcName || who.Name() == directName) {
 		err = fmt.Errorf("%s over TLS without ALPN, which it asks for", who.Name())
 	}
 	return who, same, auth, err

@@ -18,6 +18,13 @@ const (
 	maxPrefix   = 1 << 10
 )
 
+// The names that are taken.
+const (
+	tlsName    = "tls"
+	grpcName   = "grpc"
+	directName = "direct"
+)
+
 // matcher knows connections by their first bytes: see tunnel.Protocol.
 type matcher interface {
 	Name() string
@@ -83,14 +90,14 @@ func known(m tunnel.Match, prefix []byte) error {
 // section 5.1).
 type tlsMatcher struct{}
 
-func (tlsMatcher) Name() string { return "tls" }
+func (tlsMatcher) Name() string { return tlsName }
 
 func (tlsMatcher) Match(prefix []byte) tunnel.Match { return begins(prefix, "\x16\x03") }
 
 // grpcMatcher knows gRPC by the preface of HTTP/2 (RFC 9113, section 3.4).
 type grpcMatcher struct{}
 
-func (grpcMatcher) Name() string { return "grpc" }
+func (grpcMatcher) Name() string { return grpcName }
 
 func (grpcMatcher) Match(prefix []byte) tunnel.Match {
 	return begins(prefix, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -122,6 +129,6 @@ func expire(ctx context.Context, conn net.Conn, patience time.Duration) (stop fu
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
 			return fmt.Errorf("it has not said within %v what it is", patience)
 		}
-		return ctx.Err()
+		return errors.New("the server stops, and it has not said yet what it is")
 	}
 }

@@ -35,7 +35,7 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 	}
 	defer s.handlers.Done()
 	defer l.Close()
-	s.warnOpen(l.Addr())
+	s.warnOpen(l.Addr(), new(sync.Once))
 	// Connections end when Close is called, new ones are refused before.
 	ctx, cancel := context.WithCancel(s.closing)
 	defer cancel()
@@ -73,14 +73,19 @@ func (s *Server) Serve(l net.Listener, protocols ...tunnel.Protocol) error {
 	}
 }
 
-// warnOpen says what is not protected, unless the user has said that it is all right.
-func (s *Server) warnOpen(at net.Addr) {
+// warnOpen says, once, what is not protected, unless the user has said that it is all
+// right.
+func (s *Server) warnOpen(at net.Addr, once *sync.Once) {
 	if s.opts.identity != nil {
 		return
 	}
 	if a, err := netip.ParseAddrPort(at.String()); err != nil || a.Addr().IsLoopback() {
 		return // no others than this machine can connect
 	}
+	once.Do(func() { s.warn(at) })
+}
+
+func (s *Server) warn(at net.Addr) {
 	logger := s.opts.logger
 	if !logger.Enabled(s.closing, slog.LevelWarn) {
 		logger = slog.Default() // nobody has asked for a log: this is for everybody

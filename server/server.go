@@ -39,6 +39,10 @@ type Server struct {
 	draining context.Context //nolint:containedctx // used as a signal
 	drain    context.CancelFunc
 
+	// shaking ends when GracefulStop is called: with it the handshakes of OnePort.
+	shaking   context.Context //nolint:containedctx // used as a signal
+	stopShake context.CancelFunc
+
 	workers *tunnel.Workers // for calls of clients, where a protocol has those
 
 	// mu keeps handlers from growing when draining has ended.
@@ -55,6 +59,7 @@ func New(opts ...Option) *Server {
 	s.opts.chain()
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.closing, s.stop = context.WithCancel(context.Background())
+	s.shaking, s.stopShake = context.WithCancel(context.Background())
 	s.gate.init(&s.opts)
 	s.reg.init(&s.opts, s.closing.Done())
 	for _, h := range s.opts.hooks {

@@ -14,8 +14,10 @@ import (
 // It does what Shutdown does, and at the same time has the gRPC server take no more
 // connections and send those that it has away. A client whose session is a gRPC stream
 // needs that: its next session would come on the same connection, to the server that is
-// about to go.
+// about to go. A connection that has not said yet what it is (see OnePort) is cut off.
+// Without OnePort or Direct gRPC waits for it, for grpc.ConnectionTimeout.
 func (s *Server) GracefulStop(ctx context.Context, g *grpc.Server) error {
+	s.stopShake()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -94,6 +94,23 @@ func TestGracefulStopWithoutAnotherServer(t *testing.T) {
 	}
 }
 
+// A connection that says nothing keeps nobody from stopping.
+func TestGracefulStopWithASilentConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := listen(t, nil)
+		conn := p.speak(t, []byte("P"))
+		defer conn.Close()
+		synctest.Wait()
+		at := time.Now()
+		if err := p.GracefulStop(t.Context(), p.grpc); err != nil {
+			t.Errorf("got %v, want no error", err)
+		}
+		if took := time.Since(at); took > time.Second {
+			t.Errorf("it took %v, want no time to speak of", took)
+		}
+	})
+}
+
 // What has not ended when the context does is cut off.
 func TestGracefulStopInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

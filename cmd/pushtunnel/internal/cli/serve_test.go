@@ -286,13 +286,18 @@ func TestCertificates(t *testing.T) {
 
 // Native clients are believed if they come from where they may.
 func TestNativeClients(t *testing.T) {
+	authority := certtest.New(t)
+	cert, key := pemFiles(t, authority.Issue(t, "127.0.0.1"))
+	ca := file(t, "ca.pem", string(authority.PEM()))
 	for name, c := range map[string]struct {
 		args []string
+		look []string
 		in   bool
 	}{
-		"this machine":    {nil, true},
-		"with tokens":     {[]string{"--tokens=" + file(t, "tokens.yaml", tokenFile), "--native-allow=127.0.0.0/8"}, true},
-		"another network": {[]string{"--native-allow=10.0.0.0/8"}, false},
+		"this machine":    {nil, nil, true},
+		"with tokens":     {[]string{"--tokens=" + file(t, "tokens.yaml", tokenFile), "--native-allow=127.0.0.0/8"}, nil, true},
+		"another network": {[]string{"--native-allow=10.0.0.0/8"}, nil, false},
+		"beside TLS":      {[]string{"--tls-cert=" + cert, "--tls-key=" + key}, []string{"--ca=" + ca}, true},
 	} {
 		for ports, listen := range map[string]string{"one port": "127.0.0.1:0", "two ports": "localhost:0"} {
 			t.Run(name+", "+ports, func(t *testing.T) {
@@ -313,7 +318,7 @@ func TestNativeClients(t *testing.T) {
 					t.Errorf("got in: %v, want %v", got, c.in)
 				}
 				if c.in {
-					got := run(t, with(server, "list", "--token=operator-operator-operator")...)
+					got := run(t, with(server, append([]string{"list", "--token=operator-operator-operator"}, c.look...)...)...)
 					if !strings.Contains(got.out, `"name":"gate"`) || !strings.Contains(got.out, `"protocol":"native"`) {
 						t.Errorf("got %+v, want the native client", got)
 					}

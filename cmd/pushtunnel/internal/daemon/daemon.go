@@ -282,6 +282,8 @@ func (d *Daemon) port() server.Port {
 	one := d.nativeProtocol()
 	if len(s.NativeAllow) > 0 {
 		one = d.push.AllowProtocol(one, s.NativeAllow...)
+	}
+	if p.TLS != nil && !s.nativeTLS() {
 		p.Plaintext = append(slices.Clone(p.Plaintext), one.Name())
 	}
 	p.Protocols = []tunnel.Protocol{one}
@@ -298,7 +300,7 @@ func (d *Daemon) native() net.Listener {
 	switch l := d.nativeListener; {
 	case len(d.settings.NativeAllow) > 0:
 		return d.push.AllowAddresses(l, d.settings.NativeAllow...)
-	case d.settings.TLSClientCA != "":
+	case d.settings.nativeTLS():
 		return tls.NewListener(l, d.files.certs.Server())
 	default:
 		return l

@@ -60,6 +60,10 @@ type Sessions struct {
 // onePort reports whether native clients connect where the others do.
 func (s *Settings) onePort() bool { return s.NativeListen != "" && s.NativeListen == s.Listen }
 
+// nativeTLS reports whether native clients show certificates; those that are believed for
+// their addresses speak no TLS.
+func (s *Settings) nativeTLS() bool { return s.TLSClientCA != "" && len(s.NativeAllow) == 0 }
+
 // Calls bounds calls.
 type Calls struct {
 	Picker             string  `default:"round-robin" help:"Which session of a name gets a call: round-robin, least-in-flight, newest, or sticky:KEY, by the metadata KEY."`
