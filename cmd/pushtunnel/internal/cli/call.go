@@ -22,6 +22,7 @@ import (
 
 	"github.com/pushtunnel/pushtunnel/cmd/pushtunnel/internal/schema"
 	"github.com/pushtunnel/pushtunnel/gateway"
+	"github.com/pushtunnel/pushtunnel/tunnel"
 )
 
 type callCommand struct {
@@ -188,7 +189,10 @@ func (c *callCommand) schemaError(err error) error {
 	if errors.Is(err, grpcurl.ErrReflectionNotSupported) || status.Code(err) == codes.Unimplemented {
 		return usage(fmt.Errorf("%q has no reflection to say what it serves: use --proto or --protoset, or --java if it is a Java client", c.Name))
 	}
-	return asCall(err)
+	if st, ok := status.FromError(err); ok { // the call itself was not made
+		return &callError{status: st, outcome: tunnel.OutcomeNotSent.String()}
+	}
+	return err
 }
 
 // invoke makes the call and prints what comes.

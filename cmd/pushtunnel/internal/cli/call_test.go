@@ -29,7 +29,7 @@ func TestExitCodes(t *testing.T) {
 		"no such file":      {[]string{"call", "c1", notify, "-d", "@/does/not/exist"}, 2, "/does/not/exist"},
 		"no such service":   {[]string{"call", "c1", "a.B/C"}, 2, `"c1" has no service "a.B"; see pushtunnel call c1`},
 		"no such method":    {[]string{"call", "c1", "examples.notifier.v1.Notifier/Nope"}, 2, "Nope"},
-		"nobody":            {[]string{"call", "c2", notify}, 3, `pushtunnel: UNAVAILABLE: client "c2" is not connected`},
+		"nobody":            {[]string{"call", "c2", notify}, 3, `pushtunnel: UNAVAILABLE: client "c2" is not connected (outcome: not sent)`},
 		"another namespace": {[]string{"call", "c1", notify, "-n", "acme"}, 3, "UNAVAILABLE"},
 		"no server":         {[]string{"call", "c1", notify, "--server=127.0.0.1:1"}, 3, "UNAVAILABLE"},
 		"too late":          {[]string{"call", "slow", notify, "--timeout=300ms"}, 4, "DEADLINE_EXCEEDED"},

@@ -255,6 +255,10 @@ func TestCertificates(t *testing.T) {
 	cert, key := pemFiles(t, authority.Issue(t, "127.0.0.1"))
 	ca := file(t, "ca.pem", string(authority.PEM()))
 	_, server := serve(t, "--tls-cert="+cert, "--tls-key="+key, "--tls-client-ca="+ca, "--caller-certificate=backend.example.com")
+	// The authorities of this system do not know the test's.
+	if got := run(t, with(server, "list", "--tls")...); got.code != 3 || !strings.Contains(got.err, "certificate") {
+		t.Errorf("--tls alone: got %+v, want a server that is not trusted", got)
+	}
 	server = append(server, "--ca="+ca)
 	as := func(name string) []string {
 		cert, key := pemFiles(t, authority.Issue(t, name))
