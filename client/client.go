@@ -143,8 +143,9 @@ func (c *Client) Serve(ctx context.Context) error {
 
 // Shutdown parts from the server without loss: it asks for no more calls, lets
 // those under way end, and makes Serve return nil. It returns nil when that is
-// done. A session that is being opened gets 100 ms for it. If ctx ends first the session is cut off, and Shutdown returns ctx's
-// error. A Client that was shut down does not serve again.
+// done. A session that is being opened gets 100 ms for it. If ctx ends first the
+// session is cut off, and Shutdown returns ctx's error. A Client that was shut down
+// does not serve again.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.shutdown()
 	c.mu.Lock()

@@ -10,7 +10,7 @@ import (
 )
 
 // Check reports all that is wrong with the settings by themselves. Files and
-// addresses are Prepare's and Start's to find out about.
+// addresses are CheckFiles' and Start's to find out about.
 func (s *Settings) Check() error {
 	var all []error
 	bad := func(format string, args ...any) { all = append(all, fmt.Errorf("pushtunnel: "+format, args...)) }
